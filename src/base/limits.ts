@@ -1,0 +1,25 @@
+/** Bounds of queues, buffers and loops, each with its unit in its name. */
+
+/** A chunk is closed when its events reach this size; Fluent Bit 5.1.1 include/fluent-bit/flb_input_chunk.h. */
+export const CHUNK_BYTES = 2_048_000
+
+/** First size of the buffer of a chunk whose tag is new or slow. */
+export const CHUNK_BYTES_FIRST = 8_192
+
+/** Buffers of full chunks that are kept for the next ones. */
+export const POOLED_BUFFERS_MAX = 3
+
+/** Chunks of one input that may be on their way to outputs before `ready` makes the input wait. */
+export const CHUNKS_UNDER_WAY_MAX = 2
+
+/** Longest tag, as in Fluent Bit (FLB_INPUT_CHUNK_TAG_MAX, less its header). */
+export const TAG_BYTES_MAX = 65_531
+
+/** Tasks (chunks on their way) that have an id at once; FLB_CONFIG_DEFAULT_TASK_MAP_SIZE_LIMIT is 65536. */
+export const TASKS_MAX = 65_536
+
+/** Bytes that all records of an emitter may hold before it refuses more, unless configured. */
+export const EMITTER_DRAIN_ROUNDS_MAX = 1_000
+
+/** Bytes that file inputs read at once: larger blocks are no faster and cost memory. */
+export const READ_BLOCK_BYTES = 131_072

@@ -1,0 +1,164 @@
+/**
+ * Log lines in Fluent Bit's format, on stderr or in a file.
+ * Source: Fluent Bit 5.1.1 src/flb_log.c; reference section 12.
+ */
+import { writeSync } from 'node:fs'
+
+/** Levels from least to most talkative; a logger prints its own level and every lower one. */
+export const LOG_LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Receives every line that passes the level filter. */
+export interface LogSink {
+  /** True when the destination is a terminal, so that level words may be coloured. */
+  readonly colour: boolean
+  write(text: string): void
+}
+
+const LEVEL_COLOUR: Record<LogLevel | 'help', string> = {
+  off: '',
+  error: '\u001b[91m',
+  warn: '\u001b[93m',
+  info: '\u001b[92m',
+  debug: '\u001b[93m',
+  trace: '\u001b[94m',
+  help: '\u001b[96m'
+}
+
+/** A sink on a file descriptor. Writes are synchronous: a crash loses no line. */
+export function fileDescriptorSink(fd: number, colour: boolean): LogSink {
+  return {
+    colour,
+    write(text) {
+      const bytes = Buffer.from(text)
+      let offset = 0
+      let refused = 0
+      while (offset < bytes.length && refused < 1000) {
+        try {
+          offset += writeSync(fd, bytes, offset)
+        } catch (cause) {
+          // A full pipe answers EAGAIN: try again for a bounded time. Any other failure (a closed
+          // stderr, a full disk) must not stop the pipeline, and there is nowhere left to report it.
+          if ((cause as NodeJS.ErrnoException).code !== 'EAGAIN') return
+          refused++
+        }
+      }
+    }
+  }
+}
+
+function pad(value: number, width: number): string {
+  return String(value).padStart(width, '0')
+}
+
+/** `2026/08/21 06:03:47` in local time. */
+export function localTimestamp(epochMs: number): string {
+  const time = new Date(epochMs)
+  const date = `${time.getFullYear()}/${pad(time.getMonth() + 1, 2)}/${pad(time.getDate(), 2)}`
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(n => pad(n, 2))
+  return `${date} ${clock.join(':')}`
+}
+
+/**
+ * Writes log lines with a fixed prefix such as `[input:tail:tail.0] `.
+ * Children share the sink and the clock; their level may differ.
+ */
+export class Logger {
+  /** Lines written so far by level, over this logger and all its children. */
+  readonly counts: Record<Exclude<LogLevel, 'off'>, number>
+  readonly #sink: LogSink
+  readonly #now: () => number
+  readonly #prefix: string
+  #rank: number
+  #suppressMs = 0
+  readonly #suppressed = new Map<string, number>()
+
+  constructor(options: {
+    sink: LogSink
+    level: LogLevel
+    now?: () => number
+    prefix?: string
+    counts?: Logger['counts']
+  }) {
+    this.#sink = options.sink
+    this.#rank = LOG_LEVELS.indexOf(options.level)
+    this.#now = options.now ?? Date.now
+    this.#prefix = options.prefix ?? ''
+    this.counts = options.counts ?? { error: 0, warn: 0, info: 0, debug: 0, trace: 0 }
+  }
+
+  get level(): LogLevel {
+    return LOG_LEVELS[this.#rank] ?? 'info'
+  }
+
+  set level(level: LogLevel) {
+    this.#rank = LOG_LEVELS.indexOf(level)
+  }
+
+  /** A logger with its own prefix, level and `log_suppress_interval` (milliseconds, 0 is off). */
+  child(prefix: string, level?: LogLevel, suppressMs = 0): Logger {
+    const { counts } = this
+    const options = { sink: this.#sink, level: level ?? this.level, now: this.#now, prefix, counts }
+    const logger = new Logger(options)
+    logger.#suppressMs = suppressMs
+    return logger
+  }
+
+  /** True when a line of this level would be printed; guards costly messages. */
+  enabled(level: Exclude<LogLevel, 'off'>): boolean {
+    return LOG_LEVELS.indexOf(level) <= this.#rank
+  }
+
+  error(message: string): void {
+    this.#line('error', message)
+  }
+
+  warn(message: string): void {
+    this.#line('warn', message)
+  }
+
+  info(message: string): void {
+    this.#line('info', message)
+  }
+
+  debug(message: string): void {
+    this.#line('debug', message)
+  }
+
+  trace(message: string): void {
+    this.#line('trace', message)
+  }
+
+  /** The ` help` level, printed whenever errors are. */
+  help(message: string): void {
+    if (this.#rank > 0) this.#print('help', message)
+  }
+
+  #line(level: Exclude<LogLevel, 'off'>, message: string): void {
+    if (LOG_LEVELS.indexOf(level) > this.#rank) return
+    if (this.#suppressMs > 0 && this.#isSuppressed(message)) return
+    this.counts[level]++
+    this.#print(level, message)
+  }
+
+  /** Messages that differ only in their figures count as the same, as format strings do in C. */
+  #isSuppressed(message: string): boolean {
+    const shape = message.replaceAll(/\d+/g, '#')
+    const now = this.#now()
+    const last = this.#suppressed.get(shape)
+    if (last !== undefined && now - last < this.#suppressMs) return true
+    if (this.#suppressed.size >= 256) this.#suppressed.clear()
+    this.#suppressed.set(shape, now)
+    return false
+  }
+
+  #print(level: LogLevel | 'help', message: string): void {
+    const now = this.#now()
+    const stamp = `${localTimestamp(now)}.${pad(Math.floor(now) % 1000, 3)}`
+    const word = level.padStart(5)
+    const text = this.#sink.colour
+      ? `\u001b[1m[\u001b[0m${stamp}\u001b[1m]\u001b[0m [${LEVEL_COLOUR[level]}${word}\u001b[0m] `
+      : `[${stamp}] [${word}] `
+    this.#sink.write(`${text}${this.#prefix}${message}\n`)
+  }
+}
