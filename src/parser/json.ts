@@ -1,0 +1,118 @@
+/**
+ * Parser of format `json`: one JSON map, copied from text to MessagePack without objects in between.
+ * Source: Fluent Bit 5.1.1 src/flb_parser_json.c, src/flb_pack.c pack_json_to_msgpack_yyjson().
+ *
+ * @hot bench/pipelines.ts
+ */
+import { transcodeJson } from '../codec/json_reader.ts'
+import { contentCount, headerSize, isMap, isString, skip } from '../codec/msgpack_reader.ts'
+import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
+import type { FieldDecoders } from './decoders.ts'
+import { FailureCounter } from './failure_log.ts'
+import type { ParserLog } from './failure_log.ts'
+import type { Parser, TextBlock } from './parser.ts'
+import { encodedKey, removePair } from './record_key.ts'
+import type { TimeReader } from './time.ts'
+
+export interface JsonParserOptions {
+  readonly name: string
+  readonly timeKey: string
+  readonly time: TimeReader | undefined
+  /** Keeps the key that the time was read from. */
+  readonly keepsTime: boolean
+  readonly decoders: FieldDecoders | undefined
+  readonly log: ParserLog
+}
+
+export class JsonParser implements Parser {
+  readonly name: string
+  seconds = 0
+  nanoseconds = 0
+  readonly #timeKey: Buffer
+  readonly #time: TimeReader | undefined
+  readonly #keepsTime: boolean
+  readonly #decoders: FieldDecoders | undefined
+  readonly #log: ParserLog
+  readonly #timeFailures = new FailureCounter()
+
+  constructor(options: JsonParserOptions) {
+    this.name = options.name
+    this.#timeKey = encodedKey(options.timeKey)
+    this.#time = options.time
+    this.#keepsTime = options.keepsTime
+    this.#decoders = options.decoders
+    this.#log = options.log
+  }
+
+  parse(block: TextBlock, start: number, end: number, out: MsgpackWriter): boolean {
+    const { bytes } = block
+    const map = out.length
+    const after = transcodeJson(bytes, start, end, out)
+    if (after < 0) return false
+    if (!isMap(out.bytes[map]) || hasSecondValue(bytes, after, end, out)) {
+      out.length = map
+      return false
+    }
+    this.seconds = 0
+    this.nanoseconds = 0
+    this.#decoders?.decode(out, map)
+    if (this.#time !== undefined) this.#readTime(this.#time, out, map)
+    return true
+  }
+
+  /** Takes the time from the first key of its name, when the value is a string. */
+  #readTime(time: TimeReader, out: MsgpackWriter, map: number): void {
+    const { bytes } = out
+    const key = this.#timeKey
+    let at = map + headerSize(bytes[map])
+    for (let left = contentCount(bytes, map); left > 0; left--) {
+      const value = skip(bytes, at)
+      if (value - at === key.length && startsWith(bytes, at, key)) {
+        if (isString(bytes[value])) this.#readValue(time, out, map, at, value)
+        return
+      }
+      at = skip(bytes, value)
+    }
+  }
+
+  #readValue(time: TimeReader, out: MsgpackWriter, map: number, key: number, value: number): void {
+    const { bytes } = out
+    const start = value + headerSize(bytes[value])
+    const end = start + contentCount(bytes, value)
+    if (!time.read(bytes, start, end)) {
+      this.#reportFailure(time, bytes.toString('utf8', start, end))
+      return
+    }
+    this.seconds = time.seconds
+    this.nanoseconds = time.nanoseconds
+    if (!this.#keepsTime) removePair(out, map, key, end)
+  }
+
+  #reportFailure(time: TimeReader, value: string): void {
+    if (!this.#timeFailures.add()) return
+    this.#log.error(`[parser] cannot parse '${value}'`)
+    this.#log.warn(`[parser:${this.name}] invalid time format ${time.format} for '${value}'`)
+  }
+}
+
+/** True when another whole JSON value follows; other text behind the map is ignored. */
+function hasSecondValue(bytes: Buffer, start: number, end: number, out: MsgpackWriter): boolean {
+  let at = start
+  while (at < end && isSpace(bytes[at])) at++
+  if (at === end) return false
+  const before = out.length
+  const hasValue = transcodeJson(bytes, at, end, out) >= 0
+  out.length = before
+  return hasValue
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
+}
+
+function startsWith(bytes: Buffer, at: number, key: Buffer): boolean {
+  for (let index = 0; index < key.length; index++) {
+    if (bytes[at + index] !== key[index]) return false
+  }
+  return true
+}
