@@ -1,0 +1,76 @@
+/**
+ * Takes records that filters send back under another tag and hands them to the pipeline as an input of its own.
+ * Source: Fluent Bit 5.1.1 plugins/in_emitter/emitter.c.
+ */
+import { EMITTER_DRAIN_ROUNDS_MAX } from '../base/limits.ts'
+import { MsgpackWriter } from '../codec/msgpack_writer.ts'
+import type { Emitter } from '../plugin/context.ts'
+import type { EventView } from '../record/event_view.ts'
+import type { InputRuntime } from './input_runtime.ts'
+
+interface Pending {
+  readonly writer: MsgpackWriter
+  count: number
+}
+
+export class EmitterRuntime implements Emitter {
+  readonly input: InputRuntime
+  readonly #memoryLimit: number
+  #pending = new Map<string, Pending>()
+
+  /** @param memoryLimit Bytes, 0 is none. */
+  constructor(input: InputRuntime, memoryLimit: number) {
+    this.input = input
+    this.#memoryLimit = memoryLimit
+  }
+
+  emit(tag: string, event: EventView): boolean {
+    if (this.#memoryLimit > 0 && this.input.bufferedBytes >= this.#memoryLimit) return false
+    let pending = this.#pending.get(tag)
+    if (pending === undefined) {
+      pending = { writer: new MsgpackWriter(512), count: 0 }
+      this.#pending.set(tag, pending)
+    }
+    event.encode(pending.writer)
+    pending.count++
+    return true
+  }
+
+  /** Hands on what was emitted; false when there was nothing. */
+  drain(): boolean {
+    if (this.#pending.size === 0) return false
+    const pending = this.#pending
+    this.#pending = new Map()
+    for (const [tag, { writer, count }] of pending) {
+      const sink = this.input.sink(tag)
+      sink.writer.raw(writer.bytes, 0, writer.length)
+      sink.commit(count)
+    }
+    return true
+  }
+}
+
+/** All emitters of a pipeline. */
+export class Emitters {
+  readonly #emitters: EmitterRuntime[] = []
+  #draining = false
+
+  add(emitter: EmitterRuntime): void {
+    this.#emitters.push(emitter)
+  }
+
+  /**
+   * Hands on what was emitted until nothing is left. Records that go round for ever between filters stop after a
+   * bounded number of rounds and go on with the next call, so that the rest of the pipeline keeps working.
+   */
+  drain(): void {
+    if (this.#draining) return
+    this.#draining = true
+    for (let round = 0; round < EMITTER_DRAIN_ROUNDS_MAX; round++) {
+      let moved = false
+      for (const emitter of this.#emitters) moved = emitter.drain() || moved
+      if (!moved) break
+    }
+    this.#draining = false
+  }
+}

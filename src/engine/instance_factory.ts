@@ -1,0 +1,405 @@
+/**
+ * Makes plugin instances from their resolved configuration: the context that a plugin sees, its counters, and the runtime around it.
+ */
+import type { Timer } from '../base/clock.ts'
+import type { Logger, LogLevel } from '../base/log.ts'
+import { ConfigError, type Diagnostics } from '../config/diagnostics.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { Counter } from '../metrics/registry.ts'
+import { compileOnigmo } from '../parser/onigmo.ts'
+import type { Emitter, FilterContext, InputContext, PluginContext } from '../plugin/context.ts'
+import type { Filter } from '../plugin/define.ts'
+import { compileCondition, type ConditionSpec } from '../record/condition.ts'
+import { compileMatch } from '../record/tag.ts'
+import { EmitterRuntime, type Emitters } from './emitter.ts'
+import { type EventCondition, FilterChain, type FilterStep } from './filter_chain.ts'
+import { type InputRoute, InputRuntime, type InputWorld } from './input_runtime.ts'
+import {
+  type FilterSpec,
+  type InputSpec,
+  type InstanceSpec,
+  labelOf,
+  numberValue,
+  type OutputSpec,
+  type ProcessorSpec,
+  type RouteSpec,
+  textValue
+} from './instance.ts'
+import { OutputRuntime } from './output_runtime.ts'
+import type { EngineWorld, PipelineSpec } from './pipeline.ts'
+import { parseRetryLimit } from './retry.ts'
+
+/** A filter with its place in the pipeline. */
+export interface FilterRuntime extends FilterStep {
+  readonly name: string
+  readonly matches: (tag: string) => boolean
+}
+
+/** What instances share with the pipeline that they are made for. */
+export interface Owner {
+  /** Inputs and emitters made so far. */
+  readonly inputs: InputRuntime[]
+  readonly timers: Set<Timer>
+  readonly emitters: Emitters
+  world(log: Logger): InputWorld
+  stop(exitCode: number): void
+}
+
+/** Where an input's limits differ from its configuration: emitters. */
+interface InputShape {
+  readonly name: string
+  readonly label: string
+  readonly plugin: string
+  readonly memBufLimit: number
+}
+
+export class InstanceFactory {
+  readonly #world: EngineWorld
+  readonly #service: ServiceSettings
+  readonly #diagnostics: Diagnostics
+  readonly #owner: Owner
+
+  constructor(
+    world: EngineWorld,
+    service: ServiceSettings,
+    diagnostics: Diagnostics,
+    owner: Owner
+  ) {
+    this.#world = world
+    this.#service = service
+    this.#diagnostics = diagnostics
+    this.#owner = owner
+  }
+
+  /** The runtime of an input; empty when the plugin refused its configuration. */
+  input(spec: InputSpec, outputs: readonly OutputRuntime[]): InputRuntime[] {
+    const { log } = this.#world
+    const processors = this.#processors(spec.processors)
+    const routes = spec.routes.flatMap(route => this.#route(route, spec, outputs))
+    const label = labelOf(spec)
+    const runtime = new InputRuntime(
+      {
+        name: spec.name,
+        label,
+        plugin: spec.plugin.name,
+        memBufLimit: numberValue(spec, 'mem_buf_limit'),
+        routable: spec.values['routable'] !== false,
+        processors,
+        routes
+      },
+      this.#owner.world(log),
+      this.#inputCounters(label)
+    )
+    return this.#guard(() => {
+      runtime.input = spec.plugin.create(spec.values, this.#inputContext(spec, runtime))
+      return runtime
+    })
+  }
+
+  /** The runtime of a filter; empty when it is off or refused its configuration. */
+  filter(spec: FilterSpec): FilterRuntime[] {
+    const active = textValue(spec, 'active')?.toLowerCase()
+    if (active === 'false' || active === '0') return []
+    const matches = this.#matcher(spec)
+    if (matches === undefined) {
+      this.#diagnostics.error(
+        'CFG_NO_MATCH',
+        `Cannot start filter ${spec.plugin.name}: it needs "match" or "match_regex"`,
+        spec.at,
+        'start'
+      )
+      return []
+    }
+    return this.#guard(() => ({ ...this.#step(spec, matches), name: spec.name, matches }))
+  }
+
+  /** The runtime of an output; empty when it refused its configuration. */
+  output(spec: OutputSpec, pipeline: PipelineSpec): OutputRuntime[] {
+    const { log, clock, random } = this.#world
+    const { inputs, outputs } = pipeline
+    const label = labelOf(spec)
+    let matches = this.#matcher(spec)
+    if (matches === undefined && inputs.length === 1 && outputs.length === 1) matches = () => true
+    if (matches === undefined && !isRouted(spec, pipeline)) {
+      this.#diagnostics.warning(
+        'CFG_NO_MATCH',
+        `NO match for ${spec.name} output instance: no data reaches it`,
+        spec.at
+      )
+    }
+    const context = this.#context(spec, 'output')
+    return this.#guard(
+      () =>
+        new OutputRuntime(
+          {
+            name: spec.name,
+            label,
+            id: spec.id,
+            route: `${spec.plugin.name}/${spec.name}`,
+            matches: matches ?? (() => false),
+            retryLimit: this.#retryLimit(spec),
+            concurrency: spec.plugin.concurrency ?? 1,
+            processors: this.#processors(spec.processors)
+          },
+          spec.plugin.create(spec.values, { ...context, id: spec.id }),
+          {
+            log,
+            clock,
+            random,
+            schedulerBase: this.#service['scheduler.base'],
+            schedulerCap: this.#service['scheduler.cap']
+          },
+          this.#outputCounters(label),
+          context.dropped
+        )
+    )
+  }
+
+  #retryLimit(spec: OutputSpec): number {
+    const text = textValue(spec, 'retry_limit') ?? '1'
+    const limit = parseRetryLimit(text)
+    if (limit !== undefined) return limit
+    this.#diagnostics.warning(
+      'CFG_BAD_VALUE',
+      `Value of "retry_limit" on output ${spec.plugin.name} must be a number above 0, no_limits or no_retries: current value is "${text}", 1 is used`,
+      spec.written.find(property => property.key === 'retry_limit')?.at
+    )
+    return 1
+  }
+
+  /** The match of a filter or output; undefined when it has none. */
+  #matcher(spec: InstanceSpec): ((tag: string) => boolean) | undefined {
+    const match = textValue(spec, 'match')
+    const pattern = textValue(spec, 'match_regex')
+    const byText = match === undefined ? undefined : compileMatch(match)
+    if (pattern === undefined || pattern === '') return byText
+    const [regex] = this.#guard(() =>
+      compileOnigmo(pattern, spec.written.find(property => property.key === 'match_regex')?.at)
+    )
+    if (regex === undefined) return byText
+    const byPattern = (tag: string): boolean => regex.matchesPrefix(tag)
+    return byText === undefined ? byPattern : tag => byText(tag) || byPattern(tag)
+  }
+
+  #processors(specs: readonly ProcessorSpec[]): FilterChain | undefined {
+    const steps: FilterStep[] = []
+    for (const spec of specs) {
+      const condition = this.#condition(spec.condition)
+      steps.push(...this.#guard(() => ({ ...this.#step(spec, () => true), condition })))
+    }
+    return steps.length === 0 ? undefined : new FilterChain(steps)
+  }
+
+  #condition(spec: ConditionSpec | undefined): EventCondition | undefined {
+    if (spec === undefined) return undefined
+    const compiled = compileCondition(spec, pattern => compileOnigmo(pattern))
+    if (compiled.ok) return compiled.matches
+    this.#diagnostics.error('CFG_BAD_CONDITION', compiled.error, spec.at)
+    return undefined
+  }
+
+  #route(route: RouteSpec, spec: InputSpec, outputs: readonly OutputRuntime[]): InputRoute[] {
+    const found = route.outputs.flatMap(({ name, fallback }) => {
+      const direct = findOutput(outputs, name)
+      if (direct !== undefined) return [direct]
+      const second = fallback === undefined ? undefined : findOutput(outputs, fallback)
+      const missing = `Output "${name}" of route "${route.name}" does not exist`
+      this.#diagnostics.warning(
+        'CFG_UNKNOWN_OUTPUT',
+        second === undefined ? `${missing}: nothing is sent there` : `${missing}: "${fallback}" is used`,
+        spec.at
+      )
+      return second === undefined ? [] : [second]
+    })
+    const isConditional = route.condition !== undefined || route.isDefault || route.perRecord
+    return [
+      {
+        outputs: found,
+        processors: this.#processors(route.processors),
+        conditional: isConditional
+          ? {
+              name: route.name,
+              condition: this.#condition(route.condition),
+              isDefault: route.isDefault
+            }
+          : undefined
+      }
+    ]
+  }
+
+  #step(spec: FilterSpec, matches: (tag: string) => boolean): FilterStep {
+    const context = this.#filterContext(spec, matches)
+    const filter: Filter = spec.plugin.create(spec.values, context)
+    const label = labelOf(spec)
+    const count = (what: string, help: string): Counter =>
+      this.#world.metrics.counter(`fluentbit_filter_${what}_total`, help, { name: label })
+    return {
+      filter,
+      wholeBatch: spec.plugin.wholeBatch ?? false,
+      condition: undefined,
+      log: context.log,
+      counters: {
+        records: count('records', 'Total number of new records processed.'),
+        bytes: count('bytes', 'Total number of new bytes processed.'),
+        added: count('add_records', 'Total number of new added records.'),
+        dropped: count('drop_records', 'Total number of dropped records.'),
+        droppedBytes: count('drop_bytes', 'Total number of dropped bytes.'),
+        failed: this.#world.metrics.counter(
+          'spillway_filter_failed_records_total',
+          'Records kept as they were because the filter failed.',
+          { name: label }
+        )
+      }
+    }
+  }
+
+  #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output'): PluginContext {
+    const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } = this.#world
+    const label = labelOf(spec)
+    const owner = `${kind} ${spec.plugin.name}`
+    return {
+      name: spec.name,
+      label,
+      log: this.#logger(spec, kind),
+      clock,
+      random,
+      root,
+      configDirectory,
+      stdout,
+      json: {
+        escapeUnicode: this.#service['json.escape_unicode'],
+        nanToNull: this.#service['json.convert_nan_to_null']
+      },
+      properties: spec.written,
+      invalid(key, message, index = 0) {
+        const written = spec.written.filter(property => property.key === key)[index]
+        return new ConfigError(
+          'CFG_BAD_VALUE',
+          `Cannot set "${key}" on ${owner}: ${message}`,
+          written?.at ?? spec.at,
+          'start'
+        )
+      },
+      expand: text => environment.expand(text).text,
+      parser: name => parsers.create(name),
+      parserNames: parsers.names,
+      counter: (name, help) => metrics.counter(name, help, { name: label }),
+      dropped(reason, records, bytes) {
+        const labels = { kind, name: label, reason }
+        metrics
+          .counter('spillway_dropped_records_total', 'Records given up, by reason.', labels)
+          .add(records)
+        metrics
+          .counter('spillway_dropped_bytes_total', 'Bytes given up, by reason.', labels)
+          .add(bytes)
+      },
+      stop: exitCode => this.#owner.stop(exitCode ?? 0)
+    }
+  }
+
+  #logger(spec: InstanceSpec, kind: string): Logger {
+    const level = textValue(spec, 'log_level')?.replace('warning', 'warn') as LogLevel | undefined
+    const suppressMs = numberValue(spec, 'log_suppress_interval') * 1000
+    const prefix = `[${kind}:${spec.plugin.name}:${labelOf(spec)}] `
+    return this.#world.log.child(prefix, level, suppressMs)
+  }
+
+  #inputContext(spec: InputSpec, runtime: InputRuntime): InputContext {
+    const { clock } = this.#world
+    const { timers } = this.#owner
+    return {
+      ...this.#context(spec, 'input'),
+      tag: textValue(spec, 'tag') ?? spec.name,
+      sink: tag => runtime.sink(tag),
+      forget: tag => runtime.forget(tag),
+      get paused() {
+        return runtime.paused
+      },
+      every(intervalMs, collect) {
+        const timer = clock.every(intervalMs, () => {
+          if (!runtime.paused) collect()
+        })
+        timers.add(timer)
+        return timer
+      },
+      ready: () => runtime.ready()
+    }
+  }
+
+  #filterContext(spec: FilterSpec, matches: (tag: string) => boolean): FilterContext {
+    return {
+      ...this.#context(spec, 'filter'),
+      matches,
+      emitter: options => this.#emitter(options.name, options.memoryLimit)
+    }
+  }
+
+  #emitter(label: string, memoryLimit: number): Emitter {
+    const { inputs, emitters } = this.#owner
+    const name = `emitter.${inputs.length}`
+    const shape = { name, label, plugin: 'emitter', memBufLimit: 0 }
+    const runtime = this.#plainInput(shape)
+    inputs.push(runtime)
+    const emitter = new EmitterRuntime(runtime, memoryLimit)
+    emitters.add(emitter)
+    return emitter
+  }
+
+  #plainInput(shape: InputShape): InputRuntime {
+    const settings = { ...shape, routable: true, processors: undefined, routes: [] }
+    const world = this.#owner.world(this.#world.log)
+    return new InputRuntime(settings, world, this.#inputCounters(shape.label))
+  }
+
+  #inputCounters(name: string): { records: Counter; bytes: Counter } {
+    const { metrics } = this.#world
+    return {
+      records: metrics.counter('fluentbit_input_records_total', 'Number of input records.', { name }),
+      bytes: metrics.counter('fluentbit_input_bytes_total', 'Number of input bytes.', { name })
+    }
+  }
+
+  #outputCounters(label: string): ConstructorParameters<typeof OutputRuntime>[3] {
+    const count = (what: string, help: string): Counter =>
+      this.#world.metrics.counter(`fluentbit_output_${what}_total`, help, { name: label })
+    return {
+      records: count('proc_records', 'Number of processed output records.'),
+      bytes: count('proc_bytes', 'Number of processed output bytes.'),
+      errors: count('errors', 'Number of output errors.'),
+      retries: count('retries', 'Number of output retries.'),
+      retriesFailed: count(
+        'retries_failed',
+        'Number of abandoned batches because the maximum number of re-tries was reached.'
+      ),
+      droppedRecords: count('dropped_records', 'Number of dropped records.'),
+      retriedRecords: count('retried_records', 'Number of retried records.')
+    }
+  }
+
+  /** Runs a constructor; a mistake that it finds becomes a diagnostic and nothing is made. */
+  #guard<T>(make: () => T): T[] {
+    try {
+      return [make()]
+    } catch (error) {
+      this.#diagnostics.capture(error)
+      return []
+    }
+  }
+}
+
+/** By alias, then instance name, then plugin name. */
+function findOutput(outputs: readonly OutputRuntime[], name: string): OutputRuntime | undefined {
+  return (
+    outputs.find(output => output.settings.label === name) ??
+    outputs.find(output => output.name === name) ??
+    outputs.find(output => output.name.startsWith(`${name}.`))
+  )
+}
+
+function isRouted(spec: OutputSpec, { inputs }: PipelineSpec): boolean {
+  const names = [spec.alias, spec.name, spec.plugin.name]
+  const routes = inputs.flatMap(input => input.routes)
+  return routes.some(route =>
+    route.outputs.some(({ name, fallback }) => names.includes(name) || names.includes(fallback))
+  )
+}

@@ -1,0 +1,308 @@
+/**
+ * From a configuration document to the instances of a pipeline: finds the plugins, numbers the instances, checks every key.
+ * All mistakes are collected; what cannot be resolved is left out.
+ */
+import { suggest } from '../base/suggest.ts'
+import type { Diagnostics } from '../config/diagnostics.ts'
+import type { Environment } from '../config/env.ts'
+import type { ConfigDocument, ConfigNode, MapEntry, MapNode, Section } from '../config/model.ts'
+import type { OptionTable } from '../config/options.ts'
+import { expandScalar, resolveEntries } from '../config/resolve.ts'
+import { SERVICE_OPTIONS, type ServiceSettings } from '../config/service.ts'
+import { parseBoolean } from '../config/units.ts'
+import type { FilterPlugin, Plugin, PluginCatalog, PluginKind } from '../plugin/define.ts'
+import {
+  FILTER_HIDDEN_OPTIONS,
+  FILTER_OPTIONS,
+  INPUT_HIDDEN_OPTIONS,
+  INPUT_OPTIONS,
+  networkOptions,
+  OUTPUT_HIDDEN_OPTIONS,
+  OUTPUT_OPTIONS
+} from '../plugin/generic_options.ts'
+import { readCondition } from './condition_spec.ts'
+import type {
+  FilterSpec,
+  InputSpec,
+  InstanceSpec,
+  OutputSpec,
+  ProcessorSpec,
+  RouteSpec
+} from './instance.ts'
+import { splitInstanceName } from './instance_name.ts'
+import type { PipelineSpec } from './pipeline.ts'
+
+const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
+  input: { ...INPUT_OPTIONS, ...INPUT_HIDDEN_OPTIONS },
+  filter: { ...FILTER_OPTIONS, ...FILTER_HIDDEN_OPTIONS },
+  output: { ...OUTPUT_OPTIONS, ...OUTPUT_HIDDEN_OPTIONS }
+}
+
+const STRUCTURAL = new Set(['name', 'processors', 'routes', 'telemetry', 'condition'])
+
+/** Resolves the service section; unknown keys and unreadable values are warnings, as Fluent Bit ignores them. */
+export function resolveService(
+  document: ConfigDocument,
+  environment: Environment,
+  diagnostics: Diagnostics
+): ServiceSettings {
+  const { values } = resolveEntries(document.service, {
+    owner: 'the service section',
+    own: SERVICE_OPTIONS,
+    generic: {},
+    structural: new Set(['telemetry']),
+    unknown: 'warning',
+    environment,
+    diagnostics
+  })
+  return values as ServiceSettings
+}
+
+/** Resolves inputs, filters and outputs. */
+export async function resolvePipeline(
+  document: ConfigDocument,
+  service: ServiceSettings,
+  catalog: PluginCatalog,
+  environment: Environment,
+  diagnostics: Diagnostics
+): Promise<PipelineSpec> {
+  const resolver = new Resolver(catalog, environment, diagnostics)
+  const inputs: InputSpec[] = []
+  for (const section of document.inputs) {
+    const spec = await resolver.instance(section, 'input', inputs.length)
+    if (spec !== undefined) {
+      inputs.push({
+        ...spec,
+        processors: await resolver.processors(section.entries),
+        routes: await resolver.routes(section.entries)
+      } as InputSpec)
+    }
+  }
+  const filters: FilterSpec[] = []
+  for (const section of document.filters) {
+    const spec = await resolver.instance(section, 'filter', filters.length)
+    if (spec !== undefined) filters.push(spec as FilterSpec)
+  }
+  const outputs: OutputSpec[] = []
+  for (const section of document.outputs) {
+    const spec = await resolver.instance(section, 'output', outputs.length)
+    if (spec !== undefined) {
+      outputs.push({ ...spec, processors: await resolver.processors(section.entries) } as OutputSpec)
+    }
+  }
+  return { service, inputs, filters, outputs }
+}
+
+class Resolver {
+  readonly #catalog: PluginCatalog
+  readonly #environment: Environment
+  readonly #diagnostics: Diagnostics
+  #processorCount = 0
+
+  constructor(catalog: PluginCatalog, environment: Environment, diagnostics: Diagnostics) {
+    this.#catalog = catalog
+    this.#environment = environment
+    this.#diagnostics = diagnostics
+  }
+
+  async instance(section: Section, kind: PluginKind, id: number): Promise<InstanceSpec | undefined> {
+    const named = section.entries.find(entry => entry.key === 'name')
+    if (named === undefined || named.value.kind !== 'scalar') {
+      const message = `Cannot use section "${section.title}": it has no "name", the name of ${article(kind)} plugin`
+      this.#diagnostics.error('CFG_MISSING_NAME', message, section.at)
+      return undefined
+    }
+    const written = expandScalar(named.value, this.#environment, this.#diagnostics)
+    const { plugin: name, entries } = splitInstanceName(written, named)
+    const plugin = await this.#plugin(kind, name, named)
+    if (plugin === undefined) return undefined
+    if (kind === 'filter') this.#refuseFilterProcessors(section)
+    return this.#resolve(plugin, `${plugin.name}.${id}`, id, section.at, [
+      ...(plugin.network === undefined ? [] : entries),
+      ...section.entries
+    ])
+  }
+
+  async processors(entries: readonly MapEntry[]): Promise<ProcessorSpec[]> {
+    const node = entries.find(entry => entry.key === 'processors')?.value
+    if (node === undefined) return []
+    if (node.kind !== 'map') return this.#misshapen('processors', 'a mapping of logs', node)
+    const specs: ProcessorSpec[] = []
+    for (const entry of node.entries) {
+      if (!['logs', 'metrics', 'traces'].includes(entry.key)) {
+        const message = `Cannot use processors of "${entry.writtenKey}": known signals are logs, metrics, traces`
+        this.#diagnostics.error('CFG_UNKNOWN_KEY', message, entry.at)
+      } else if (entry.value.kind !== 'list') {
+        this.#misshapen(entry.writtenKey, 'a list of processors', entry.value)
+      } else if (entry.key === 'logs') specs.push(...(await this.#processorList(entry.value.items)))
+    }
+    return specs
+  }
+
+  async routes(entries: readonly MapEntry[]): Promise<RouteSpec[]> {
+    const node = entries.find(entry => entry.key === 'routes')?.value
+    if (node === undefined) return []
+    if (node.kind !== 'map') return this.#misshapen('routes', 'a mapping of logs', node)
+    const routes: RouteSpec[] = []
+    for (const entry of node.entries) {
+      if (entry.value.kind !== 'list') {
+        this.#misshapen(entry.writtenKey, 'a list of routes', entry.value)
+        continue
+      }
+      if (entry.key !== 'logs' && entry.key !== 'any') continue
+      for (const item of entry.value.items) routes.push(...(await this.#route(item, routes)))
+    }
+    return routes
+  }
+
+  async #plugin(kind: PluginKind, name: string, named: MapEntry): Promise<Plugin | undefined> {
+    const plugin = await this.#catalog.load(kind, name)
+    if (plugin !== undefined) return plugin
+    const near = suggest(name, this.#catalog.names(kind))
+    const hint = near === undefined ? '' : `; "${near}" is near`
+    this.#diagnostics.error(
+      'CFG_UNKNOWN_PLUGIN',
+      `Cannot use ${kind} plugin "${name}": there is no such ${kind} in this version${hint}`,
+      named.value.at
+    )
+    return undefined
+  }
+
+  #resolve(
+    plugin: Plugin,
+    name: string,
+    id: number,
+    at: Section['at'],
+    entries: readonly MapEntry[]
+  ): InstanceSpec {
+    const resolved = resolveEntries(entries, {
+      owner: `${plugin.kind} ${plugin.name}`,
+      own: { ...plugin.options, ...networkOptions(plugin.network) },
+      generic: GENERIC[plugin.kind],
+      structural: STRUCTURAL,
+      unknown: 'error',
+      environment: this.#environment,
+      diagnostics: this.#diagnostics
+    })
+    const alias = resolved.values['alias']
+    return {
+      plugin,
+      name,
+      alias: typeof alias === 'string' && alias !== '' ? alias : undefined,
+      id,
+      at,
+      values: resolved.values,
+      written: resolved.written
+    }
+  }
+
+  #refuseFilterProcessors(section: Section): void {
+    const entry = section.entries.find(candidate => candidate.key === 'processors')
+    if (entry === undefined) return
+    this.#diagnostics.warning(
+      'CFG_UNKNOWN_KEY',
+      'Key "processors" on a filter has no effect: inputs and outputs have processors',
+      entry.at
+    )
+  }
+
+  async #processorList(items: readonly ConfigNode[]): Promise<ProcessorSpec[]> {
+    const specs: ProcessorSpec[] = []
+    for (const item of items) {
+      const spec = item.kind === 'map' ? await this.#processor(item) : undefined
+      if (item.kind !== 'map') this.#misshapen('processors', 'a list of mappings', item)
+      if (spec !== undefined) specs.push(spec)
+    }
+    return specs
+  }
+
+  async #processor(node: MapNode): Promise<ProcessorSpec | undefined> {
+    const named = node.entries.find(entry => entry.key === 'name')
+    if (named === undefined || named.value.kind !== 'scalar') {
+      const message = 'Cannot use processor: it has no "name", the name of a processor or filter'
+      this.#diagnostics.error('CFG_MISSING_NAME', message, node.at)
+      return undefined
+    }
+    const name = expandScalar(named.value, this.#environment, this.#diagnostics)
+    const plugin = await this.#plugin('filter', name, named)
+    if (plugin === undefined) return undefined
+    const id = this.#processorCount++
+    const spec = this.#resolve(plugin, `${plugin.name}.${id}`, id, node.at, node.entries)
+    const condition = node.entries.find(entry => entry.key === 'condition')
+    return {
+      ...spec,
+      plugin: plugin as FilterPlugin,
+      condition: condition && readCondition(condition.value, this.#diagnostics)
+    }
+  }
+
+  async #route(node: ConfigNode, earlier: readonly RouteSpec[]): Promise<RouteSpec[]> {
+    if (node.kind !== 'map') return this.#misshapen('routes', 'a list of mappings', node)
+    const entry = (key: string): ConfigNode | undefined =>
+      node.entries.find(candidate => candidate.key === key)?.value
+    const name = entry('name')
+    if (name?.kind !== 'scalar') {
+      this.#diagnostics.error('CFG_MISSING_NAME', 'Cannot use route: it has no "name"', node.at)
+      return []
+    }
+    if (earlier.some(route => route.name === name.text)) {
+      const message = `Cannot use route "${name.text}": an earlier route has this name, each must have its own`
+      this.#diagnostics.error('CFG_REPEATED_KEY', message, name.at)
+      return []
+    }
+    const condition = entry('condition')
+    const isDefault = condition?.kind === 'map' && isTrue(field(condition, 'default'))
+    return [
+      {
+        name: name.text,
+        perRecord: isTrue(entry('per_record_routing')),
+        isDefault,
+        condition:
+          condition === undefined || isDefault
+            ? undefined
+            : readCondition(condition, this.#diagnostics),
+        processors: await this.#routeProcessors(entry('processors')),
+        outputs: this.#routeOutputs(entry('to'), node)
+      }
+    ]
+  }
+
+  async #routeProcessors(node: ConfigNode | undefined): Promise<ProcessorSpec[]> {
+    if (node === undefined) return []
+    if (node.kind === 'list') return this.#processorList(node.items)
+    return this.#misshapen('processors', 'a list of processors', node)
+  }
+
+  #routeOutputs(to: ConfigNode | undefined, route: MapNode): RouteSpec['outputs'] {
+    const outputs = to?.kind === 'map' ? field(to, 'outputs') : undefined
+    if (outputs?.kind !== 'list') {
+      return this.#misshapen('to', 'a mapping with a list of outputs', to ?? route)
+    }
+    return outputs.items.flatMap(item => {
+      if (item.kind === 'scalar') return [{ name: item.text, fallback: undefined }]
+      const name = item.kind === 'map' ? field(item, 'name') : undefined
+      const fallback = item.kind === 'map' ? field(item, 'fallback') : undefined
+      if (name?.kind !== 'scalar') return this.#misshapen('outputs', 'a list of names', item)
+      return [{ name: name.text, fallback: fallback?.kind === 'scalar' ? fallback.text : undefined }]
+    })
+  }
+
+  /** Reports a node of the wrong shape; gives the empty list that stands in for it. */
+  #misshapen(key: string, wanted: string, node: ConfigNode): [] {
+    const message = `Cannot use "${key}": it must be ${wanted}: current value is a ${node.kind}`
+    this.#diagnostics.error('CFG_BAD_VALUE', message, node.at)
+    return []
+  }
+}
+
+function field(node: MapNode, key: string): ConfigNode | undefined {
+  return node.entries.find(entry => entry.key === key)?.value
+}
+
+function isTrue(node: ConfigNode | undefined): boolean {
+  return node?.kind === 'scalar' && parseBoolean(node.text) === true
+}
+
+function article(kind: PluginKind): string {
+  return kind === 'filter' ? 'a filter' : `an ${kind}`
+}

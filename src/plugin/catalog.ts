@@ -1,0 +1,69 @@
+/** Finds plugins: the shipped ones, loaded when a configuration names them, and the users' own. */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { ConfigError, type Location } from '../config/diagnostics.ts'
+import type { Plugin, PluginCatalog, PluginKind } from './define.ts'
+
+/** Shipped plugins by name; each entry loads its file. */
+export type PluginList = Readonly<
+  Record<PluginKind, Readonly<Record<string, () => Promise<Plugin>>>>
+>
+
+export class Catalog implements PluginCatalog {
+  readonly #shipped: PluginList
+  readonly #own: Plugin[] = []
+
+  constructor(shipped: PluginList) {
+    this.#shipped = shipped
+  }
+
+  /** Adds a plugin; it goes before a shipped one of the same kind and name. */
+  add(plugin: Plugin): void {
+    this.#own.unshift(plugin)
+  }
+
+  /**
+   * Loads a user's file: every plugin that it exports is added.
+   *
+   * @throws {ConfigError} When the file cannot be loaded or exports no plugin.
+   */
+  async addFile(path: string, workingDirectory: string, at?: Location): Promise<void> {
+    let module: Record<string, unknown>
+    try {
+      module = await import(pathToFileURL(resolve(workingDirectory, path)).href)
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new ConfigError('CFG_PLUGIN_FILE', `Cannot load plugin file "${path}": ${reason}`, at)
+    }
+    const plugins = Object.values(module).filter(isPlugin)
+    if (plugins.length === 0) {
+      const message = `Cannot load plugin file "${path}": it exports no plugin, it must export what defineInput, defineFilter or defineOutput returns`
+      throw new ConfigError('CFG_PLUGIN_FILE', message, at)
+    }
+    for (const plugin of plugins) this.add(plugin)
+  }
+
+  async load(kind: PluginKind, name: string): Promise<Plugin | undefined> {
+    const wanted = name.toLowerCase()
+    const own = this.#own.find(plugin => plugin.kind === kind && plugin.name === wanted)
+    if (own !== undefined) return own
+    const shipped = this.#shipped[kind]
+    return Object.hasOwn(shipped, wanted) ? shipped[wanted]() : undefined
+  }
+
+  names(kind: PluginKind): readonly string[] {
+    const own = this.#own.filter(plugin => plugin.kind === kind).map(plugin => plugin.name)
+    return [...new Set([...own, ...Object.keys(this.#shipped[kind])])].toSorted()
+  }
+}
+
+function isPlugin(value: unknown): value is Plugin {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'kind' in value &&
+    'create' in value &&
+    'options' in value &&
+    'name' in value
+  )
+}

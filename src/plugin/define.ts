@@ -1,0 +1,111 @@
+/**
+ * The plugin contract: one declaration and one constructor. The option table is the only description of what a plugin can be told;
+ * `create` gets its values, typed, checks what the table cannot say, and touches nothing outside. `start` may.
+ */
+import type { OptionTable, Values } from '../config/options.ts'
+import type { EventView } from '../record/event_view.ts'
+import type {
+  ChunkView,
+  FilterBatch,
+  FilterContext,
+  InputContext,
+  OutputContext
+} from './context.ts'
+import type { Delivery } from './delivery.ts'
+
+export interface Input {
+  /** Begins to read. A failure to begin is thrown and stops the start of the program. */
+  start(): void | Promise<void>
+  /** Called when the engine holds the input back; timers from `every` pause by themselves. */
+  pause?(): void
+  resume?(): void
+  /** Closes what `start` opened; called once. */
+  stop?(): void | Promise<void>
+}
+
+export interface Filter {
+  start?(): void | Promise<void>
+  /** Called before the events of a batch. */
+  begin?(batch: FilterBatch): void
+  /** Looks at or edits one event; false drops it. */
+  filter(event: EventView, batch: FilterBatch): boolean
+  /** Called after the last event of a batch. */
+  end?(batch: FilterBatch): void
+  stop?(): void | Promise<void>
+}
+
+export interface Output {
+  start?(): void | Promise<void>
+  /** Delivers a chunk. Chunks come one at a time, unless the plugin declares a `concurrency`. */
+  flush(chunk: ChunkView): Delivery | Promise<Delivery>
+  /** Called after the last flush. */
+  stop?(): void | Promise<void>
+}
+
+/** Which network keys (`net.*`, `tls.*`, `host`, `port`) a plugin understands. */
+export type NetworkRole = 'client' | 'server'
+
+interface Declaration<Table extends OptionTable> {
+  /** As in the configuration. */
+  readonly name: string
+  /** One line for `--help` and the reference page. */
+  readonly summary: string
+  /** The file of Fluent Bit that defines the behaviour; absent for what Fluent Bit does not have. */
+  readonly upstream?: string
+  readonly options: Table
+  readonly network?: NetworkRole
+}
+
+export interface InputDeclaration<Table extends OptionTable> extends Declaration<Table> {
+  create(values: Values<Table>, context: InputContext): Input
+}
+
+export interface FilterDeclaration<Table extends OptionTable> extends Declaration<Table> {
+  /**
+   * True when the whole batch must have passed the earlier filters first (a filter that prints must not mix its lines
+   * with those of another).
+   */
+  readonly wholeBatch?: boolean
+  create(values: Values<Table>, context: FilterContext): Filter
+}
+
+export interface OutputDeclaration<Table extends OptionTable> extends Declaration<Table> {
+  /** Chunks that may be under way at once; 1 unless given. */
+  readonly concurrency?: number
+  create(values: Values<Table>, context: OutputContext): Output
+}
+
+export type InputPlugin = { readonly kind: 'input' } & InputDeclaration<OptionTable>
+export type FilterPlugin = { readonly kind: 'filter' } & FilterDeclaration<OptionTable>
+export type OutputPlugin = { readonly kind: 'output' } & OutputDeclaration<OptionTable>
+export type Plugin = InputPlugin | FilterPlugin | OutputPlugin
+export type PluginKind = Plugin['kind']
+
+/** Declares an input. The table's values have been checked when `create` runs. */
+export function defineInput<const Table extends OptionTable>(
+  declaration: InputDeclaration<Table>
+): InputPlugin {
+  return { kind: 'input', ...declaration } as unknown as InputPlugin
+}
+
+/** Declares a filter; it also runs as a processor. */
+export function defineFilter<const Table extends OptionTable>(
+  declaration: FilterDeclaration<Table>
+): FilterPlugin {
+  return { kind: 'filter', ...declaration } as unknown as FilterPlugin
+}
+
+/** Declares an output. */
+export function defineOutput<const Table extends OptionTable>(
+  declaration: OutputDeclaration<Table>
+): OutputPlugin {
+  return { kind: 'output', ...declaration } as unknown as OutputPlugin
+}
+
+/** Finds plugins by kind and name without loading the others. */
+export interface PluginCatalog {
+  /** The plugin, or undefined when there is none of this name (compared without case). */
+  load(kind: PluginKind, name: string): Promise<Plugin | undefined>
+  /** All names of a kind, sorted. */
+  names(kind: PluginKind): readonly string[]
+}
