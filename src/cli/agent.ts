@@ -1,0 +1,226 @@
+/**
+ * Runs the agent: reads the configuration, starts the pipeline, answers signals, stops.
+ * Source of order, lines and exit codes: Fluent Bit 5.1.1 src/fluent-bit.c, src/flb_engine.c; reference section 1.
+ */
+import { spawn } from 'node:child_process'
+import { openSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import { systemClock } from '../base/clock.ts'
+import {
+  fileDescriptorSink,
+  localTimestamp,
+  Logger,
+  type LogLevel,
+  type LogSink
+} from '../base/log.ts'
+import { ConfigError, type Diagnostic, Diagnostics, formatLocation } from '../config/diagnostics.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { Pipeline } from '../engine/pipeline.ts'
+import { MetricsRegistry } from '../metrics/registry.ts'
+import { Catalog, type PluginList } from '../plugin/catalog.ts'
+import type { RunCommand } from './args.ts'
+import { bannerText, FLUENT_BIT_VERSION, VERSION } from './banner.ts'
+import { exitCodeOf, loadConfiguration } from './configuration.ts'
+import { blockingOutput } from './standard_output.ts'
+import { stateDump } from './state_dump.ts'
+
+const STDERR = 2
+
+/** Exit code of a start that failed after the configuration was loaded, -1 in Fluent Bit. */
+const START_FAILED = 255
+
+/** Tells a program started by `--daemon` that it is in the background already. */
+const DAEMON_MARK = 'SPILLWAY_DAEMON'
+
+/** Runs until the pipeline has stopped; gives the exit code. */
+export async function runAgent(command: RunCommand, shipped: PluginList): Promise<number> {
+  const stderr = fileDescriptorSink(STDERR, isatty(STDERR))
+  const output = new SwitchableSink(stderr)
+  const log = new Logger({ sink: output, level: command.logLevel })
+  const catalog = new Catalog(shipped)
+  try {
+    // Plugins of the command line are found from where it was typed, before the working folder changes.
+    for (const { path } of command.document.plugins) {
+      await catalog.addFile(path.text, process.cwd(), path.at)
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    log.error(`[config] ${error.message}`)
+    return 1
+  }
+  if (command.logLevel !== 'off') stderr.write(bannerText(isatty(1)))
+  for (const notice of command.notices) log.warn(notice.message)
+  if (command.workdir !== undefined && !changeDirectory(command.workdir, log)) return START_FAILED
+  return new Agent(command, log, output, catalog).run()
+}
+
+class Agent {
+  readonly #command: RunCommand
+  readonly #log: Logger
+  readonly #output: SwitchableSink
+  readonly #catalog: Catalog
+  readonly #metrics = new MetricsRegistry()
+
+  constructor(command: RunCommand, log: Logger, output: SwitchableSink, catalog: Catalog) {
+    this.#command = command
+    this.#log = log
+    this.#output = output
+    this.#catalog = catalog
+  }
+
+  async run(): Promise<number> {
+    const { dryRun } = this.#command
+    const diagnostics = new Diagnostics()
+    const { service, pipeline } = await loadConfiguration(
+      {
+        file: this.#command.configFile,
+        commandLine: { ...this.#command.document, plugins: [] },
+        workingDirectory: process.cwd(),
+        processEnvironment: process.env
+      },
+      {
+        log: this.#log,
+        clock: systemClock,
+        random: Math.random,
+        metrics: this.#metrics,
+        catalog: this.#catalog,
+        stdout: blockingOutput(1),
+        root: ''
+      },
+      diagnostics
+    )
+    if (!this.#report(diagnostics)) {
+      this.#log.error('configuration file contains errors, aborting.')
+      return exitCodeOf(diagnostics, dryRun)
+    }
+    if (dryRun) {
+      fileDescriptorSink(STDERR, false).write('configuration test is successful\n')
+      return 0
+    }
+    if (this.#wantsDaemon(service)) return this.#startDaemon()
+    this.#applyLogSettings(service)
+    return this.#start(service, pipeline)
+  }
+
+  async #start(service: ServiceSettings, pipeline: Pipeline): Promise<number> {
+    const log = this.#log
+    log.info(
+      `[fluent bit] version=${FLUENT_BIT_VERSION}, commit=spillway-${VERSION}, pid=${process.pid}`
+    )
+    log.info(
+      `[storage] ver=${VERSION}, type=memory, sync=${service['storage.sync']}, ` +
+        `checksum=${service['storage.checksum'] ? 'on' : 'off'}, ` +
+        `max_chunks_up=${service['storage.max_chunks_up']}`
+    )
+    this.#answerSignals(pipeline)
+    try {
+      await pipeline.start()
+    } catch (error) {
+      log.error(`[engine] start failed: ${error instanceof Error ? error.message : String(error)}`)
+      return START_FAILED
+    }
+    return pipeline.stopped
+  }
+
+  /** Prints all diagnostics; true when the configuration may be used. */
+  #report(diagnostics: Diagnostics): boolean {
+    const { strict } = this.#command
+    let refused = false
+    for (const entry of diagnostics.list) {
+      const isError = entry.severity === 'error' || strict
+      refused ||= isError
+      const line = `[config] ${describe(entry)}`
+      if (isError) this.#log.error(line)
+      else this.#log.warn(line)
+    }
+    return !refused
+  }
+
+  #applyLogSettings(service: ServiceSettings): void {
+    const { logLevelFixed, logLevel } = this.#command
+    const wanted = service.log_level.toLowerCase().replace('warning', 'warn') as LogLevel
+    if (!logLevelFixed && logLevel !== 'off') this.#log.level = wanted
+    if (service.log_file !== undefined) this.#output.toFile(service.log_file)
+  }
+
+  #wantsDaemon(service: ServiceSettings): boolean {
+    return (this.#command.daemon || service.daemon) && process.env[DAEMON_MARK] === undefined
+  }
+
+  /** Starts this program once more, in the background and without a terminal. */
+  #startDaemon(): number {
+    const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+      detached: true,
+      stdio: 'ignore',
+      env: { ...process.env, [DAEMON_MARK]: '1' }
+    })
+    child.unref()
+    this.#log.info(`switching to background mode (PID=${child.pid ?? 0})`)
+    return 0
+  }
+
+  #answerSignals(pipeline: Pipeline): void {
+    const say = (signal: string): void => {
+      const stamp = localTimestamp(Date.now())
+      fileDescriptorSink(STDERR, false).write(`[${stamp}] [engine] caught signal (${signal})\n`)
+    }
+    let stopping = false
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const) {
+      process.on(signal, () => {
+        if (stopping) return
+        stopping = true
+        say(signal)
+        void pipeline.stop()
+      })
+    }
+    process.on('SIGHUP', () => {
+      say('SIGHUP')
+      this.#log.warn('[reload] hot reloading is not enabled')
+    })
+    process.on('SIGCONT', () => {
+      say('SIGCONT')
+      const dump = stateDump(pipeline, this.#metrics, localTimestamp(Date.now()))
+      fileDescriptorSink(STDERR, false).write(dump)
+    })
+  }
+}
+
+/** Log lines go to stderr until the configuration names a file. */
+class SwitchableSink implements LogSink {
+  #target: LogSink
+
+  constructor(target: LogSink) {
+    this.#target = target
+  }
+
+  get colour(): boolean {
+    return this.#target.colour
+  }
+
+  write(text: string): void {
+    this.#target.write(text)
+  }
+
+  toFile(path: string): void {
+    try {
+      this.#target = fileDescriptorSink(openSync(path, 'a'), false)
+    } catch {
+      this.#target.write(`[log] error opening log file ${path}. Using stderr.\n`)
+    }
+  }
+}
+
+function describe({ at, message, code }: Diagnostic): string {
+  const place = formatLocation(at)
+  return place === '' ? `${message} [${code}]` : `${place}: ${message} [${code}]`
+}
+
+function changeDirectory(path: string, log: Logger): boolean {
+  try {
+    process.chdir(path)
+    return true
+  } catch (error) {
+    log.error(`Cannot change to working folder "${path}": ${(error as Error).message}`)
+    return false
+  }
+}

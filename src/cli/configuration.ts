@@ -1,0 +1,220 @@
+/**
+ * From what the user gave (a file, the command line) to a pipeline that is checked and ready to start.
+ * Source of the order: Fluent Bit 5.1.1 src/fluent-bit.c flb_main_run(), src/flb_engine.c; reference section 1.1.
+ */
+import { hostname } from 'node:os'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import type { Diagnostics } from '../config/diagnostics.ts'
+import { Environment } from '../config/env.ts'
+import type { ConfigDocument, MapEntry, PluginFile, Section } from '../config/model.ts'
+import {
+  baseDirectoryOf,
+  readConfiguration,
+  readParsersFile,
+  readPluginsFile
+} from '../config/read.ts'
+import { expandScalar } from '../config/resolve.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import { Pipeline } from '../engine/pipeline.ts'
+import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
+import type { MetricsRegistry } from '../metrics/registry.ts'
+import { readParsers } from '../parser/registry.ts'
+import type { Catalog } from '../plugin/catalog.ts'
+import type { TextOutput } from '../plugin/context.ts'
+
+/** What the configuration comes from. */
+export interface ConfigurationSource {
+  /** `-c`, as given; undefined when there is none. */
+  readonly file: string | undefined
+  /** What the command line configures. */
+  readonly commandLine: ConfigDocument | undefined
+  readonly workingDirectory: string
+  readonly processEnvironment: Readonly<Record<string, string | undefined>>
+}
+
+export interface ConfigurationWorld {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly random: () => number
+  readonly metrics: MetricsRegistry
+  readonly catalog: Catalog
+  readonly stdout: TextOutput
+  readonly root: string
+}
+
+export interface LoadedConfiguration {
+  readonly service: ServiceSettings
+  readonly pipeline: Pipeline
+}
+
+/** Reads, checks and builds everything; all mistakes go to `diagnostics`, and with errors the pipeline must not be started. */
+export async function loadConfiguration(
+  source: ConfigurationSource,
+  world: ConfigurationWorld,
+  diagnostics: Diagnostics
+): Promise<LoadedConfiguration> {
+  const { workingDirectory, file } = source
+  const options = { workingDirectory, diagnostics }
+  const documents = [
+    ...(source.commandLine === undefined ? [] : [source.commandLine]),
+    ...(file === undefined ? [] : [readConfiguration(file, options)])
+  ]
+  const document = merge(documents)
+  const environment = new Environment({
+    entries: document.env,
+    processEnvironment: source.processEnvironment,
+    hostname: hostname(),
+    now: world.clock.now,
+    diagnostics,
+    onRefreshFailure: message => world.log.warn(`[env] ${message}`)
+  })
+  const baseDirectory =
+    file === undefined ? workingDirectory : baseDirectoryOf(file, workingDirectory)
+  const service = resolveService(document, environment, diagnostics)
+  checkService(service, document, diagnostics)
+  refuseLater(document, diagnostics)
+  const files = new ReferencedFiles(document, environment, {
+    workingDirectory,
+    baseDirectory,
+    diagnostics
+  })
+  const parsers = readParsers([...document.parsers, ...files.parsers()], {
+    environment,
+    diagnostics,
+    now: world.clock.now,
+    log: world.log
+  })
+  await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
+  const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
+  const pipeline = new Pipeline(spec, {
+    ...world,
+    environment,
+    parsers,
+    configDirectory: baseDirectory
+  })
+  pipeline.create(diagnostics)
+  return { service, pipeline }
+}
+
+/** The files that service keys name. */
+class ReferencedFiles {
+  readonly #service: readonly MapEntry[]
+  readonly #environment: Environment
+  readonly #options: {
+    workingDirectory: string
+    baseDirectory: string
+    diagnostics: Diagnostics
+  }
+
+  constructor(
+    document: ConfigDocument,
+    environment: Environment,
+    options: { workingDirectory: string; baseDirectory: string; diagnostics: Diagnostics }
+  ) {
+    this.#service = document.service
+    this.#environment = environment
+    this.#options = options
+  }
+
+  parsers(): readonly Section[] {
+    return this.#read('parsers_file', (path, options) => readParsersFile(path, options).parsers)
+  }
+
+  plugins(): readonly PluginFile[] {
+    return this.#read('plugins_file', readPluginsFile)
+  }
+
+  #read<T>(
+    key: string,
+    read: (path: string, options: Parameters<typeof readParsersFile>[1]) => readonly T[]
+  ): T[] {
+    const { diagnostics } = this.#options
+    const found: T[] = []
+    for (const entry of this.#service) {
+      if (entry.key !== key) continue
+      const nodes = entry.value.kind === 'list' ? entry.value.items : [entry.value]
+      for (const node of nodes) {
+        if (node.kind !== 'scalar') continue
+        const path = expandScalar(node, this.#environment, diagnostics)
+        found.push(...read(path, { ...this.#options, at: node.at }))
+      }
+    }
+    return found
+  }
+}
+
+async function addPlugins(
+  plugins: readonly PluginFile[],
+  catalog: Catalog,
+  environment: Environment,
+  { workingDirectory, diagnostics }: { workingDirectory: string; diagnostics: Diagnostics }
+): Promise<void> {
+  for (const { path } of plugins) {
+    try {
+      const file = expandScalar(path, environment, diagnostics)
+      await catalog.addFile(file, workingDirectory, path.at)
+    } catch (error) {
+      diagnostics.capture(error)
+    }
+  }
+}
+
+/** What Fluent Bit checks of the service section beyond its types. */
+function checkService(
+  service: ServiceSettings,
+  document: ConfigDocument,
+  diagnostics: Diagnostics
+): void {
+  const at = (key: string): MapEntry['at'] | undefined =>
+    document.service.findLast(entry => entry.key === key)?.value.at
+  if (service.flush <= 0) {
+    const message = `Cannot set "flush" on the service section: value must be above 0: current value is ${service.flush}`
+    diagnostics.error('CFG_BAD_VALUE', message, at('flush'))
+  }
+  const level = service.log_level.toLowerCase()
+  if (!['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace'].includes(level)) {
+    const message = `Cannot set "log_level" on the service section: value must be one of off, error, warn, info, debug, trace: current value is "${service.log_level}"`
+    diagnostics.error('CFG_BAD_VALUE', message, at('log_level'))
+  }
+}
+
+/** What a configuration may hold and this version cannot run. */
+function refuseLater(document: ConfigDocument, diagnostics: Diagnostics): void {
+  for (const section of document.streamTasks) {
+    const message = 'Cannot run stream processor tasks: this version has no stream processor'
+    diagnostics.error('CFG_NOT_IN_THIS_VERSION', message, section.at)
+  }
+  for (const section of document.customs) {
+    const message = 'Cannot use custom plugins: this version has none'
+    diagnostics.error('CFG_UNKNOWN_PLUGIN', message, section.at)
+  }
+}
+
+/** Joins documents in order: sections add up, and of repeated service keys the last counts. */
+function merge(documents: readonly ConfigDocument[]): ConfigDocument {
+  const all = <K extends keyof ConfigDocument>(key: K): ConfigDocument[K] =>
+    documents.flatMap(
+      document => document[key] as readonly unknown[]
+    ) as unknown as ConfigDocument[K]
+  return {
+    env: all('env'),
+    service: all('service'),
+    customs: all('customs'),
+    inputs: all('inputs'),
+    filters: all('filters'),
+    outputs: all('outputs'),
+    parsers: all('parsers'),
+    multilineParsers: all('multilineParsers'),
+    streamTasks: all('streamTasks'),
+    upstreams: all('upstreams'),
+    plugins: all('plugins'),
+    others: all('others')
+  }
+}
+
+/** The exit code that Fluent Bit ends with for these mistakes: 1 while loading, 255 at the start. */
+export function exitCodeOf(diagnostics: Diagnostics, dryRun: boolean): number {
+  if (dryRun || diagnostics.errors.some(error => error.stage === 'load')) return 1
+  return 255
+}

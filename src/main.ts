@@ -1,0 +1,29 @@
+/** Puts the program together: the only file that sees all layers, and the only one that exits. */
+import { parseArguments } from './cli/args.ts'
+import { SHIPPED } from './plugins/all.ts'
+
+/** Answers what was asked for; gives the exit code. */
+async function main(): Promise<number> {
+  // The launcher's cache of compiled code is not for the programs that plugins start.
+  delete process.env['NODE_COMPILE_CACHE']
+  const command = parseArguments(process.argv.slice(2), { logLevel: process.env['FLB_LOG_LEVEL'] })
+  switch (command.kind) {
+    case 'run': {
+      const { runAgent } = await import('./cli/agent.ts')
+      return runAgent(command, SHIPPED)
+    }
+    case 'version': {
+      const { versionText } = await import('./cli/banner.ts')
+      process.stdout.write(versionText())
+      return 0
+    }
+    default: {
+      const { answer } = await import('./cli/print_help.ts')
+      return answer(command, SHIPPED)
+    }
+  }
+}
+
+process.exitCode = await main()
+// Standard output and error may be pipes that are still being written; everything else has been closed.
+process.exit()

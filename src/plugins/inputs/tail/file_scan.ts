@@ -1,0 +1,37 @@
+/**
+ * Finds the files that the patterns of `tail` match.
+ * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_scan_glob.c.
+ */
+import { homedir } from 'node:os'
+import { matchFiles } from '../../../config/file_glob.ts'
+
+/** Paths that match a pattern, in the pattern's form, sorted; a leading `~` is the home folder. */
+export function findFiles(pattern: string, workingDirectory: string): string[] {
+  const expanded = /^~(?=\/|$)/.test(pattern) ? homedir() + pattern.slice(1) : pattern
+  return matchFiles(expanded, workingDirectory)
+}
+
+/** True when a whole path matches a pattern of `exclude_path`; `*` stands for slashes too, as in fnmatch(3). */
+export function isExcluded(path: string, patterns: readonly RegExp[]): boolean {
+  return patterns.some(pattern => pattern.test(path))
+}
+
+/** Compiles a pattern of `exclude_path`. */
+export function compileExclude(pattern: string): RegExp {
+  let source = ''
+  for (let index = 0; index < pattern.length; index++) {
+    const character = pattern[index]
+    const close = character === '[' ? pattern.indexOf(']', index + 2) : -1
+    if (character === '*') source += '.*'
+    else if (character === '?') source += '.'
+    else if (close > 0) {
+      const set = pattern.slice(index + 1, close)
+      const negated = set.startsWith('!') || set.startsWith('^')
+      source += `[${negated ? '^' : ''}${RegExp.escape(negated ? set.slice(1) : set).replaceAll('\\x2d', '-')}]`
+      index = close
+    } else if (character === '\\' && index + 1 < pattern.length) {
+      source += RegExp.escape(pattern[++index])
+    } else source += RegExp.escape(character)
+  }
+  return new RegExp(`^${source}$`, 's')
+}

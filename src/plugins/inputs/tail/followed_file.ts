@@ -1,0 +1,149 @@
+/**
+ * One open file: where it was read to, what is left of its last line, and which positions are settled.
+ * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_file.c.
+ */
+import { closeSync, type FSWatcher, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs'
+import type { EventSink } from '../../../plugin/context.ts'
+import type { LinePacker } from './line_packer.ts'
+import type { GzipReader } from './gzip_reader.ts'
+
+/** Where a file stands on its way: read for the first time, or followed for what is appended. */
+export type FileStage = 'static' | 'followed'
+
+export class FollowedFile {
+  /** As matched by the pattern; tags and `path_key` come from it. */
+  readonly path: string
+  /** Where the file is now; it changes when the file is renamed. */
+  name: string
+  readonly inode: number
+  readonly device: number
+  readonly descriptor: number
+  /** The inode of the symbolic link that `path` is, if it is one. */
+  readonly linkInode: number | undefined
+  readonly sink: EventSink
+  readonly packer: LinePacker
+  readonly gzip: GzipReader | undefined
+  stage: FileStage = 'static'
+  /** Bytes read from the file. */
+  offset = 0
+  /** Position of the first byte of `rest` in the file; for compressed files in what is in it. */
+  lineStart = 0
+  /** The start of a line whose end was not read yet. */
+  rest: Buffer | undefined
+  /** True while the rest of a line that is too long is passed over. */
+  skipsLine = false
+  /** True once a long line was reported, which is done once a file. */
+  reportedLongLine = false
+  /** When the file was found to be renamed, in milliseconds; undefined while it has its name. */
+  rotatedMs: number | undefined
+  /** The name that a file has lost and a new one may take. */
+  vacantName: string | undefined
+  /** Row of the position database. */
+  databaseId: number | undefined
+  /** Position that the database should hold; see `settle`. */
+  settledOffset = 0
+  /** Notifies of changes while the file is quiet. */
+  watcher: FSWatcher | undefined
+  /** Number that log lines call watch_fd. */
+  watchNumber = 0
+  /** When the file last grew, in milliseconds. */
+  grewMs = 0
+  /** When its name was last checked, in milliseconds. */
+  checkedMs = 0
+  closed = false
+  readonly #unsettled: { readonly end: number; settled: boolean }[] = []
+
+  /** @throws The error of `open`. */
+  constructor(parts: {
+    path: string
+    stats: Stats
+    descriptor: number
+    linkInode: number | undefined
+    sink: EventSink
+    packer: LinePacker
+    gzip: GzipReader | undefined
+  }) {
+    this.path = parts.path
+    this.name = parts.path
+    this.inode = parts.stats.ino
+    this.device = parts.stats.dev
+    this.descriptor = parts.descriptor
+    this.linkInode = parts.linkInode
+    this.sink = parts.sink
+    this.packer = parts.packer
+    this.gzip = parts.gzip
+  }
+
+  /** Identifies the file on this machine while it exists. */
+  get key(): string {
+    return fileKey(this.device, this.inode)
+  }
+
+  /** Sets the position to read from; what was read before is forgotten. */
+  seek(offset: number): void {
+    this.offset = offset
+    this.lineStart = offset
+    this.settledOffset = offset
+    this.rest = undefined
+    this.skipsLine = false
+    this.#unsettled.length = 0
+  }
+
+  stats(): Stats {
+    return fstatSync(this.descriptor)
+  }
+
+  /** Reads what follows into `target` at `at`; gives the bytes read, 0 at the end. */
+  read(target: Buffer, at: number, count: number): number {
+    const read = readSync(this.descriptor, target, at, count, this.offset)
+    this.offset += read
+    return read
+  }
+
+  /** Bytes of the file from a position on, fewer at its end; the reading position stays. */
+  readAt(position: number, count: number): Buffer {
+    const bytes = Buffer.alloc(count)
+    return bytes.subarray(0, count === 0 ? 0 : readSync(this.descriptor, bytes, 0, count, position))
+  }
+
+  /** The name that the system knows the file by now. */
+  currentName(): string {
+    return readlinkSync(`/proc/self/fd/${this.descriptor}`)
+  }
+
+  /**
+   * Notes that events up to `end` are on their way; the returned function is to be called when they are settled.
+   * Positions settle in order: one that is late holds back all behind it.
+   */
+  expect(end: number, changed: (file: FollowedFile) => void): () => void {
+    const entry = { end, settled: false }
+    this.#unsettled.push(entry)
+    return () => {
+      entry.settled = true
+      while (this.#unsettled.length > 0 && this.#unsettled[0].settled) {
+        this.settledOffset = this.#unsettled[0].end
+        this.#unsettled.shift()
+      }
+      changed(this)
+    }
+  }
+
+  close(): void {
+    if (this.closed) return
+    this.closed = true
+    this.watcher?.close()
+    this.watcher = undefined
+    this.gzip?.close()
+    closeSync(this.descriptor)
+  }
+}
+
+/** Identifies a file on this machine while it exists. */
+export function fileKey(device: number, inode: number): string {
+  return `${device}:${inode}`
+}
+
+/** Opens a file for reading. */
+export function openForReading(path: string): number {
+  return openSync(path, 'r')
+}

@@ -1,0 +1,133 @@
+/**
+ * Positions of files over a restart, in the SQLite table that Fluent Bit uses, so that either program goes on where the other
+ * stopped. Rows are found by inode; the marker is a hash of the bytes before the position and tells a reused inode.
+ * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_db.c, tail_sql.h.
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+
+export interface StoredPosition {
+  readonly id: number
+  readonly name: string
+  /** Bytes of the file that are done with. */
+  readonly offset: number
+  /** XXH3 of the `markerSize` bytes before `offset`, signed as SQLite keeps it; size 0 is no marker. */
+  readonly marker: bigint
+  readonly markerSize: number
+}
+
+export interface DatabaseSettings {
+  readonly sync: 'extra' | 'full' | 'normal' | 'off'
+  readonly locking: boolean
+  readonly journalMode: string
+}
+
+const SYNC_LEVEL = { off: 0, normal: 1, full: 2, extra: 3 } as const
+
+const CREATE_TABLE = `
+  CREATE TABLE IF NOT EXISTS in_tail_files (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    offset INTEGER,
+    inode INTEGER,
+    created INTEGER,
+    rotated INTEGER DEFAULT 0,
+    offset_marker INTEGER DEFAULT 0,
+    offset_marker_size INTEGER DEFAULT 0
+  )`
+
+export class PositionDatabase {
+  readonly #database: DatabaseSync
+  readonly #find: StatementSync
+  readonly #insert: StatementSync
+  readonly #update: StatementSync
+  readonly #rotate: StatementSync
+  readonly #delete: StatementSync
+
+  /**
+   * Opens or creates the file; tables of older versions get the columns that they lack.
+   *
+   * @throws {Error} When the file cannot be used.
+   */
+  constructor(path: string, settings: DatabaseSettings) {
+    this.#database = new DatabaseSync(path)
+    this.#database.exec(`PRAGMA synchronous=${SYNC_LEVEL[settings.sync]}`)
+    if (settings.locking) this.#database.exec('PRAGMA locking_mode=EXCLUSIVE')
+    this.#database.exec(`PRAGMA journal_mode=${settings.journalMode}`)
+    this.#database.exec(CREATE_TABLE)
+    this.#addMissingColumns()
+    this.#find = this.#database.prepare(
+      'SELECT id, name, offset, offset_marker, offset_marker_size FROM in_tail_files WHERE inode=? ORDER BY id DESC'
+    )
+    this.#find.setReadBigInts(true)
+    this.#insert = this.#database.prepare(
+      'INSERT INTO in_tail_files (name, offset, inode, created, offset_marker, offset_marker_size) VALUES (?, ?, ?, ?, 0, 0)'
+    )
+    this.#update = this.#database.prepare(
+      'UPDATE in_tail_files SET offset=?, offset_marker=?, offset_marker_size=? WHERE id=?'
+    )
+    this.#rotate = this.#database.prepare('UPDATE in_tail_files SET name=?, rotated=1 WHERE id=?')
+    this.#delete = this.#database.prepare('DELETE FROM in_tail_files WHERE id=?')
+  }
+
+  /** The newest row of an inode. */
+  find(inode: number): StoredPosition | undefined {
+    const row = this.#find.get(inode)
+    if (row === undefined) return undefined
+    return {
+      id: Number(row['id']),
+      name: String(row['name']),
+      offset: Number(row['offset'] ?? 0n),
+      marker: BigInt(row['offset_marker'] as bigint),
+      markerSize: Number(row['offset_marker_size'])
+    }
+  }
+
+  /** Adds a file; `created` is in seconds since the epoch. Gives the row's id. */
+  insert(name: string, offset: number, inode: number, created: number): number {
+    return Number(this.#insert.run(name, offset, inode, created).lastInsertRowid)
+  }
+
+  update(id: number, offset: number, marker: bigint, markerSize: number): void {
+    this.#update.run(offset, BigInt.asIntN(64, marker), markerSize, id)
+  }
+
+  /** Notes that a file was renamed. */
+  rotate(id: number, name: string): void {
+    this.#rotate.run(name, id)
+  }
+
+  delete(id: number): void {
+    this.#delete.run(id)
+  }
+
+  /** Deletes the rows of all other inodes; gives how many they were. */
+  deleteOthers(inodes: readonly number[]): number {
+    const known = this.#database.prepare('SELECT id, inode FROM in_tail_files').all()
+    const kept = new Set(inodes)
+    const stale = known.filter(row => !kept.has(Number(row['inode'])))
+    this.transaction(() => {
+      for (const row of stale) this.#delete.run(Number(row['id']))
+    })
+    return stale.length
+  }
+
+  /** Runs several changes as one. */
+  transaction(changes: () => void): void {
+    this.#database.exec('BEGIN')
+    changes()
+    this.#database.exec('COMMIT')
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+
+  #addMissingColumns(): void {
+    const columns = this.#database.prepare('PRAGMA table_info(in_tail_files)').all()
+    const names = new Set(columns.map(column => column['name']))
+    for (const name of ['offset_marker', 'offset_marker_size']) {
+      if (names.has(name)) continue
+      this.#database.exec(`ALTER TABLE in_tail_files ADD COLUMN ${name} INTEGER DEFAULT 0`)
+    }
+  }
+}
