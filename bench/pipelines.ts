@@ -1,0 +1,189 @@
+/** What is measured: each work as the configuration text that both agents get. */
+import type { LogFile, LogFiles } from './generate.ts'
+
+/** Tail of a finished file to a file, until the last record is written. */
+export interface FileWork {
+  readonly kind: 'file'
+  readonly name: string
+  readonly summary: string
+  readonly input: LogFile
+  readonly records: number
+  config(paths: WorkPaths): string
+}
+
+/** Tail of files that grow while the agent runs. */
+export interface GrowingWork {
+  readonly kind: 'growing'
+  readonly name: string
+  readonly summary: string
+  readonly files: number
+  readonly linesPerSecond: number
+  readonly seconds: number
+  config(paths: WorkPaths): string
+}
+
+/** An agent that has nothing to do. */
+export interface IdleWork {
+  readonly kind: 'idle'
+  readonly name: string
+  readonly summary: string
+  readonly seconds: number
+  config(paths: WorkPaths): string
+}
+
+/** From the start of the process to the first byte on stdout. */
+export interface StartWork {
+  readonly kind: 'start'
+  readonly name: string
+  readonly summary: string
+  config(paths: WorkPaths): string
+}
+
+export type Work = FileWork | GrowingWork | IdleWork | StartWork
+
+export interface WorkPaths {
+  /** What tail reads: a path or a pattern. */
+  readonly input: string
+  readonly parsers: string
+  readonly outputFolder: string
+  readonly outputFile: string
+}
+
+/** The two parsers as Fluent Bit's conf/parsers.conf has them. */
+export const PARSERS = String.raw`[PARSER]
+    Name   apache2
+    Format regex
+    Regex  ^(?<host>[^ ]*) [^ ]* (?<user>[^ ]*) \[(?<time>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^ ]*) +\S*)?" (?<code>[^ ]*) (?<size>[^ ]*)(?: "(?<referer>[^\"]*)" "(?<agent>.*)")?$
+    Time_Key time
+    Time_Format %d/%b/%Y:%H:%M:%S %z
+
+[PARSER]
+    Name        docker
+    Format      json
+    Time_Key    time
+    Time_Format %Y-%m-%dT%H:%M:%S.%L
+    Time_Keep   On
+`
+
+const FILTERS = `[FILTER]
+    name    grep
+    match   *
+    exclude method ^HEAD$
+
+[FILTER]
+    name   modify
+    match  *
+    rename code status
+    add    site oslo
+    remove user
+
+[FILTER]
+    name       record_modifier
+    match      *
+    record     hostname edge-7
+    remove_key referer
+
+[FILTER]
+    name          nest
+    match         *
+    operation     nest
+    wildcard      method
+    wildcard      path
+    nest_under    request
+`
+
+/** All works over the generated files, in the order in which they are run. */
+export function works({ apache, docker, raw }: LogFiles): Work[] {
+  return [
+    {
+      kind: 'file',
+      name: 'raw',
+      summary: 'tail → file',
+      input: raw,
+      records: raw.lines,
+      config: paths => tailToFile(paths, '', '')
+    },
+    {
+      kind: 'file',
+      name: 'regex',
+      summary: 'tail, apache2 regex parser with time → file',
+      input: apache,
+      records: apache.lines,
+      config: paths => tailToFile(paths, 'apache2', '')
+    },
+    {
+      kind: 'file',
+      name: 'docker',
+      summary: 'tail, docker JSON parser with time → file',
+      input: docker,
+      records: docker.lines,
+      config: paths => tailToFile(paths, 'docker', '')
+    },
+    {
+      kind: 'file',
+      name: 'filters',
+      summary: 'regex work + grep, modify, record_modifier, nest → file',
+      input: apache,
+      records: apache.lines - apache.headRequests,
+      config: paths => tailToFile(paths, 'apache2', FILTERS)
+    },
+    {
+      kind: 'growing',
+      name: 'growing',
+      summary: '200 growing files, 20,000 lines/s in total for 60 s → file',
+      files: 200,
+      linesPerSecond: 20_000,
+      seconds: 60,
+      config: paths => tailToFile(paths, '', '')
+    },
+    {
+      kind: 'idle',
+      name: 'idle',
+      summary: 'one tail input with nothing to read, 20 s',
+      seconds: 20,
+      config: paths => tailToFile(paths, '', '')
+    },
+    {
+      kind: 'start',
+      name: 'start',
+      summary: 'start to the first record: dummy → stdout',
+      config: () => DUMMY_TO_STDOUT
+    }
+  ]
+}
+
+function tailToFile(paths: WorkPaths, parser: string, filters: string): string {
+  return `[SERVICE]
+    flush        1
+    log_level    error
+    parsers_file ${paths.parsers}
+
+[INPUT]
+    name           tail
+    path           ${paths.input}
+    tag            bench
+    read_from_head on
+${parser === '' ? '' : `    parser         ${parser}\n`}
+${filters}
+[OUTPUT]
+    name   file
+    match  *
+    path   ${paths.outputFolder}
+    file   ${paths.outputFile}
+    format plain
+`
+}
+
+/** The flush interval is short, so that the time to start is what counts. */
+const DUMMY_TO_STDOUT = `[SERVICE]
+    flush     0.01
+    log_level error
+
+[INPUT]
+    name             dummy
+    flush_on_startup on
+
+[OUTPUT]
+    name  stdout
+    match *
+`
