@@ -148,7 +148,7 @@ class ClassicReader {
     const at = this.#at(line, 0)
     if (end === -1) {
       const message = `Cannot read section "${shortened(line.text)}": ${NO_BRACKET}`
-      this.#section = newSection('input', line.text.slice(1), at)
+      this.#section = newSection('other', '', at)
       return this.#error('CFG_BAD_HEADING', message, at)
     }
     const title = line.text.slice(1, end)

@@ -7,7 +7,17 @@ import { after, before, test } from 'node:test'
 import { matchFiles } from './file_glob.ts'
 
 const DIRECTORY = mkdtempSync(join(tmpdir(), 'glob-'))
-const FILES = ['a.conf', 'b.conf', 'c1.conf', 'c.yaml', '.h.conf', 'x*y', 'd/e.conf', 'd2/e.conf']
+const FILES = [
+  '!.conf',
+  'a.conf',
+  'b.conf',
+  'c1.conf',
+  'c.yaml',
+  '.h.conf',
+  'x*y',
+  'd/e.conf',
+  'd2/e.conf'
+]
 
 before(() => {
   mkdirSync(join(DIRECTORY, 'd'))
@@ -18,11 +28,11 @@ before(() => {
 after(() => rmSync(DIRECTORY, { recursive: true }))
 
 const PATTERNS: readonly (readonly [pattern: string, files: string[]])[] = [
-  ['*.conf', ['a.conf', 'b.conf', 'c1.conf']],
+  ['*.conf', ['!.conf', 'a.conf', 'b.conf', 'c1.conf']],
   ['.*.conf', ['.h.conf']],
-  ['?.conf', ['a.conf', 'b.conf']],
+  ['?.conf', ['!.conf', 'a.conf', 'b.conf']],
   ['[a-b].conf', ['a.conf', 'b.conf']],
-  ['[!a]*.conf', ['b.conf', 'c1.conf']],
+  ['[!a]*.conf', ['!.conf', 'b.conf', 'c1.conf']],
   ['[z-a]*', []],
   ['[*', []],
   ['*/e.conf', ['d/e.conf', 'd2/e.conf']],

@@ -80,6 +80,31 @@ test('a missing main file, a directory and a broken path are errors without a pl
   )
 })
 
+test('keys and values know their places', () => {
+  const directory = directoryWith({
+    'main.conf': '[INPUT]\n  Näme   Name n\n',
+    'main.yaml': 'pipeline:\n  inputs: [{näme:   "n", l: [a, b]}]\n'
+  })
+  const places = ['main.conf', 'main.yaml'].map(path => {
+    const [{ at, entries }] = read(path, directory).document.inputs
+    const items = entries.flatMap(({ value }) => (value.kind === 'list' ? value.items : []))
+    const nodes = [{ at }, ...entries, ...entries.map(({ value }) => value), ...items]
+    return nodes.map(node => formatLocation(node.at))
+  })
+  assert.deepEqual(places, [
+    ['main.conf:1:1', 'main.conf:2:3', 'main.conf:2:10'],
+    [
+      'main.yaml:2:12',
+      'main.yaml:2:13',
+      'main.yaml:2:26',
+      'main.yaml:2:21',
+      'main.yaml:2:29',
+      'main.yaml:2:30',
+      'main.yaml:2:33'
+    ]
+  ])
+})
+
 test('a classic include is looked for where we run, then beside the main file', () => {
   const directory = directoryWith({
     'run/here.conf': '[INPUT]\n  Name here\n',

@@ -104,7 +104,7 @@ export class SourceFiles {
 
 /** `conf/a.conf` for `a.conf` in `conf`, `/a.conf` for `/a.conf` anywhere. */
 export function relativeTo(directory: string, path: string): string {
-  return isAbsolute(path) || directory === '' || directory === '.' ? path : join(directory, path)
+  return isAbsolute(path) ? path : join(directory, path)
 }
 
 /** The directory of a path as written; empty for a bare file name. */

@@ -24,6 +24,10 @@ export class EmitterRuntime implements Emitter {
     this.#memoryLimit = memoryLimit
   }
 
+  get source(): string {
+    return this.input.name
+  }
+
   emit(tag: string, event: EventView): boolean {
     if (this.#memoryLimit > 0 && this.input.bufferedBytes >= this.#memoryLimit) return false
     let pending = this.#pending.get(tag)

@@ -102,7 +102,8 @@ export class OutputRuntime {
   /** From now on pending retries fire at once, then every second. */
   hurry(): void {
     this.#stopping = true
-    for (const attempt of this.#waiting) {
+    // A copy: what fails again at once waits again, in the same set.
+    for (const attempt of [...this.#waiting]) {
       attempt.timer?.cancel()
       this.#again(attempt)
     }

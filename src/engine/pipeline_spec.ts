@@ -217,7 +217,7 @@ class Resolver {
   }
 
   async #processor(node: MapNode): Promise<ProcessorSpec | undefined> {
-    const named = node.entries.find(entry => entry.key === 'name')
+    const named = node.entries.find(entry => entry.key.toLowerCase() === 'name')
     if (named === undefined || named.value.kind !== 'scalar') {
       const message = 'Cannot use processor: it has no "name", the name of a processor or filter'
       this.#diagnostics.error('CFG_MISSING_NAME', message, node.at)
@@ -228,19 +228,17 @@ class Resolver {
     if (plugin === undefined) return undefined
     const id = this.#processorCount++
     const spec = this.#resolve(plugin, `${plugin.name}.${id}`, id, node.at, node.entries)
-    const condition = node.entries.find(entry => entry.key === 'condition')
+    const condition = field(node, 'condition')
     return {
       ...spec,
       plugin: plugin as FilterPlugin,
-      condition: condition && readCondition(condition.value, this.#diagnostics)
+      condition: condition && readCondition(condition, 'processor', this.#diagnostics)
     }
   }
 
   async #route(node: ConfigNode, earlier: readonly RouteSpec[]): Promise<RouteSpec[]> {
     if (node.kind !== 'map') return this.#misshapen('routes', 'a list of mappings', node)
-    const entry = (key: string): ConfigNode | undefined =>
-      node.entries.find(candidate => candidate.key === key)?.value
-    const name = entry('name')
+    const name = field(node, 'name')
     if (name?.kind !== 'scalar') {
       this.#diagnostics.error('CFG_MISSING_NAME', 'Cannot use route: it has no "name"', node.at)
       return []
@@ -250,19 +248,19 @@ class Resolver {
       this.#diagnostics.error('CFG_REPEATED_KEY', message, name.at)
       return []
     }
-    const condition = entry('condition')
+    const condition = field(node, 'condition')
     const isDefault = condition?.kind === 'map' && isTrue(field(condition, 'default'))
     return [
       {
         name: name.text,
-        perRecord: isTrue(entry('per_record_routing')),
+        perRecord: isTrue(field(node, 'per_record_routing')),
         isDefault,
         condition:
           condition === undefined || isDefault
             ? undefined
-            : readCondition(condition, this.#diagnostics),
-        processors: await this.#routeProcessors(entry('processors')),
-        outputs: this.#routeOutputs(entry('to'), node)
+            : readCondition(condition, 'route', this.#diagnostics),
+        processors: await this.#routeProcessors(field(node, 'processors')),
+        outputs: this.#routeOutputs(field(node, 'to'), node)
       }
     ]
   }
@@ -296,7 +294,7 @@ class Resolver {
 }
 
 function field(node: MapNode, key: string): ConfigNode | undefined {
-  return node.entries.find(entry => entry.key === key)?.value
+  return node.entries.find(entry => entry.key.toLowerCase() === key)?.value
 }
 
 function isTrue(node: ConfigNode | undefined): boolean {

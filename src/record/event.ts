@@ -5,7 +5,7 @@
  *
  * @hot bench/pipelines.ts
  */
-import { skip, uint32 } from '../codec/msgpack_reader.ts'
+import { decode, type Decoded, skip, uint32 } from '../codec/msgpack_reader.ts'
 import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
 
 /** Bytes before the body of an event with empty metadata, which is nearly every event. */
@@ -75,4 +75,27 @@ export function eventBodyAt(bytes: Buffer, at: number): number {
 /** True when the event is a group mark and not a record. */
 export function isGroupMark(bytes: Buffer, at: number): boolean {
   return bytes[at + 4] === 0xff && eventSeconds(bytes, at) >= GROUP_END_SECONDS
+}
+
+/** An event as JavaScript values. */
+export interface DecodedEvent {
+  readonly seconds: number
+  readonly nanoseconds: number
+  readonly metadata: Decoded
+  readonly body: Decoded
+}
+
+/** Decodes events one after the other: for outputs that want values and not bytes. */
+export function* decodeEvents(bytes: Buffer): Generator<DecodedEvent> {
+  let at = 0
+  while (at < bytes.length) {
+    const bodyAt = eventBodyAt(bytes, at)
+    yield {
+      seconds: eventSeconds(bytes, at),
+      nanoseconds: eventNanoseconds(bytes, at),
+      metadata: decode(bytes, eventMetadataAt(at)),
+      body: decode(bytes, bodyAt)
+    }
+    at = skip(bytes, bodyAt)
+  }
 }

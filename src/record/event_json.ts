@@ -48,7 +48,9 @@ export function dateFormatOf(text: string): DateFormat | undefined {
 /** The format that a `format` value names, in any case; undefined for `msgpack`, `otlp_json` and unknown words. */
 export function jsonFormatOf(text: string): JsonFormat | undefined {
   const format = text.toLowerCase()
-  return format === 'json' || format === 'json_lines' || format === 'json_stream' ? format : undefined
+  return format === 'json' || format === 'json_lines' || format === 'json_stream'
+    ? format
+    : undefined
 }
 
 /** The key that a `json_date_key` value names; undefined for `false`, `off` and `no`, which leave the date out. */
@@ -75,7 +77,8 @@ export class EventJson {
   #groupAt = -1
 
   constructor(options: EventJsonOptions) {
-    this.#dateKey = options.dateKey === undefined ? undefined : new JsonKey(options.dateKey, options)
+    this.#dateKey =
+      options.dateKey === undefined ? undefined : new JsonKey(options.dateKey, options)
     this.#dateFormat = options.dateFormat
     this.#internalKey = new JsonKey('__internal__')
     this.#logKey = new JsonKey('log')
@@ -131,10 +134,15 @@ export class EventJson {
       this.#date(eventSeconds(chunk, at), eventNanoseconds(chunk, at), out)
       out.byte(COMMA)
     }
-    if (isFilledMap(chunk, metadataAt) || (this.#groupAt >= 0 && isFilledMap(chunk, this.#groupAt))) {
+    if (
+      isFilledMap(chunk, metadataAt) ||
+      (this.#groupAt >= 0 && isFilledMap(chunk, this.#groupAt))
+    ) {
       this.#internal(chunk, metadataAt, out)
     }
-    const next = isMap(chunk[bodyAt]) ? out.pairs(chunk, bodyAt) : this.#bareBody(chunk, bodyAt, out)
+    const next = isMap(chunk[bodyAt])
+      ? out.pairs(chunk, bodyAt)
+      : this.#bareBody(chunk, bodyAt, out)
     out.endMap()
     return next
   }
@@ -183,7 +191,9 @@ export class EventJson {
   /** Writes the opening quote, date, `separator`, time and six digits; the fraction is cut, not rounded. */
   #dateText(seconds: number, nanoseconds: number, separator: number, out: JsonWriter): void {
     if (seconds !== this.#second) {
-      this.#secondText.latin1Write(new Date(seconds * 1000).toISOString().slice(0, SECOND_TEXT_BYTES))
+      this.#secondText.latin1Write(
+        new Date(seconds * 1000).toISOString().slice(0, SECOND_TEXT_BYTES)
+      )
       this.#secondText[10] = separator
       this.#second = seconds
     }

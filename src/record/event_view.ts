@@ -29,10 +29,25 @@ import {
   eventSeconds,
   writeTimestamp
 } from './event.ts'
+import { type KeyPattern, matchesAny } from './key_pattern.ts'
 
 const BATCH = 0
 const CONSTANT = 1
 const SCRATCH = 2
+
+/**
+ * An entry is six numbers in one array: where its key lies (buffer, start, end) and where its value does. With one
+ * array a removal or an insertion is one move of memory: 25 ns, against 130 ns with an array for each number.
+ */
+const SPAN = 6
+const KEY_START = 1
+const KEY_END = 2
+const VALUE_FROM = 3
+const VALUE_START = 4
+const VALUE_END = 5
+
+/** Entries that a new view has room for. */
+const ENTRIES_FIRST = 64
 
 /** All constants of all filters; they live as long as the process, as configurations are small. */
 const constants = new MsgpackWriter(1024)
@@ -54,13 +69,13 @@ export function constant(value: Encodable): Constant {
 export class Key {
   readonly name: string
   readonly constant: Constant
-  /** Where the text starts in the constant, after its header. */
-  readonly textStart: number
+  /** The name in UTF-8. */
+  readonly bytes: Buffer
 
   constructor(name: string) {
     this.name = name
     this.constant = constant(name)
-    this.textStart = this.constant.end - Buffer.byteLength(name)
+    this.bytes = Buffer.from(name)
   }
 }
 
@@ -81,13 +96,7 @@ export class EventView {
   #seconds = 0
   #nanoseconds = 0
   #metadataStart = -1
-  #capacity = 64
-  #keyFrom = new Uint8Array(64)
-  #keyStart = new Int32Array(64)
-  #keyEnd = new Int32Array(64)
-  #valueFrom = new Uint8Array(64)
-  #valueStart = new Int32Array(64)
-  #valueEnd = new Int32Array(64)
+  #spans = new Int32Array(ENTRIES_FIRST * SPAN)
 
   /** Loads the event at `at`; afterwards `end` is the position of the next one. */
   load(batch: Buffer, at: number): void {
@@ -143,66 +152,88 @@ export class EventView {
     this.modified = true
   }
 
-  /** Index of the first entry with this key, or -1. */
-  find(key: Key): number {
-    const wanted = constants.bytes
-    const wantedStart = key.textStart
-    const length = key.constant.end - wantedStart
-    const { size } = this
-    for (let index = 0; index < size; index++) {
-      const keyStart = this.#keyStart[index]
-      const spare = this.#keyEnd[index] - keyStart - length
+  /** Index of the first entry at or after `from` with this key, which must be a string; -1 when there is none. */
+  find(key: Key, from = 0): number {
+    const { bytes: wanted } = key
+    const { length } = wanted
+    const spans = this.#spans
+    const end = this.size * SPAN
+    for (let span = from * SPAN; span < end; span += SPAN) {
+      const keyStart = spans[span + KEY_START]
+      const spare = spans[span + KEY_END] - keyStart - length
       // The header of a string has 1 to 5 bytes, not always the shortest form.
       if (spare < 1 || spare > 5) continue
-      const bytes = this.#buffer(this.#keyFrom[index])
+      const bytes = this.#buffer(spans[span])
       if (headerSize(bytes[keyStart]) !== spare || !isString(bytes[keyStart])) continue
       const at = keyStart + spare
       let offset = 0
-      while (offset < length && bytes[at + offset] === wanted[wantedStart + offset]) offset++
-      if (offset === length) return index
+      while (offset < length && bytes[at + offset] === wanted[offset]) offset++
+      if (offset === length) return span / SPAN
     }
     return -1
   }
 
-  /** The buffer that holds the key of entry `index`, at `keyAt(index)`. */
+  /** Index of the first entry at or after `from` whose key, string or binary, matches; -1 when there is none. */
+  findMatching(pattern: KeyPattern, from = 0): number {
+    for (let index = from; index < this.size; index++) {
+      if (this.keyMatches(index, pattern)) return index
+    }
+    return -1
+  }
+
+  /** True when the key of entry `index` matches the pattern. */
+  keyMatches(index: number, pattern: KeyPattern): boolean {
+    return pattern.matches(this.keyBuffer(index), this.keyAt(index))
+  }
+
+  /** True when the key of entry `index` matches one of the patterns. */
+  keyMatchesAny(index: number, patterns: readonly KeyPattern[]): boolean {
+    return matchesAny(patterns, this.keyBuffer(index), this.keyAt(index))
+  }
+
+  /** The buffer that holds the key of entry `index`, from `keyAt(index)` to `keyEnd(index)`. */
   keyBuffer(index: number): Buffer {
-    return this.#buffer(this.#keyFrom[index])
+    return this.#buffer(this.#spans[index * SPAN])
   }
 
   keyAt(index: number): number {
-    return this.#keyStart[index]
+    return this.#spans[index * SPAN + KEY_START]
+  }
+
+  keyEnd(index: number): number {
+    return this.#spans[index * SPAN + KEY_END]
   }
 
   /** The buffer that holds the value of entry `index`, from `valueAt(index)` to `valueEnd(index)`. */
   valueBuffer(index: number): Buffer {
-    return this.#buffer(this.#valueFrom[index])
+    return this.#buffer(this.#spans[index * SPAN + VALUE_FROM])
   }
 
   valueAt(index: number): number {
-    return this.#valueStart[index]
+    return this.#spans[index * SPAN + VALUE_START]
   }
 
   valueEnd(index: number): number {
-    return this.#valueEnd[index]
+    return this.#spans[index * SPAN + VALUE_END]
   }
 
   valueType(index: number): ValueType {
-    return typeOf(this.#buffer(this.#valueFrom[index])[this.#valueStart[index]])
+    return typeOf(this.valueBuffer(index)[this.valueAt(index)])
   }
 
   /** The key of entry `index` as text; undefined when it is not a string. */
   keyText(index: number): string | undefined {
-    return textAt(this.#buffer(this.#keyFrom[index]), this.#keyStart[index])
+    return textAt(this.keyBuffer(index), this.keyAt(index))
   }
 
   /** The value of entry `index` as text; undefined when it is not a string. */
   valueText(index: number): string | undefined {
-    return textAt(this.#buffer(this.#valueFrom[index]), this.#valueStart[index])
+    return textAt(this.valueBuffer(index), this.valueAt(index))
   }
 
   /** The value of entry `index`, decoded. */
   value(index: number): Decoded {
-    return decode(this.#buffer(this.#valueFrom[index]), this.#valueStart[index])
+    return decode(this.valueBuffer(index), this.valueAt(index))
   }
 
   /** The decoded value of a key, or undefined when the event has none. */
@@ -225,12 +256,17 @@ export class EventView {
     const last = --this.size
     this.modified = true
     if (index === last) return
-    this.#keyFrom.copyWithin(index, index + 1, last + 1)
-    this.#keyStart.copyWithin(index, index + 1, last + 1)
-    this.#keyEnd.copyWithin(index, index + 1, last + 1)
-    this.#valueFrom.copyWithin(index, index + 1, last + 1)
-    this.#valueStart.copyWithin(index, index + 1, last + 1)
-    this.#valueEnd.copyWithin(index, index + 1, last + 1)
+    this.#spans.copyWithin(index * SPAN, (index + 1) * SPAN, (last + 1) * SPAN)
+  }
+
+  /** Removes the entries whose key matches one of the patterns; returns how many. */
+  removeMatching(patterns: readonly KeyPattern[]): number {
+    return this.#sift(patterns, true)
+  }
+
+  /** Removes the entries whose key matches none of the patterns; returns how many. */
+  retainMatching(patterns: readonly KeyPattern[]): number {
+    return this.#sift(patterns, false)
   }
 
   /** Removes every entry. */
@@ -241,14 +277,14 @@ export class EventView {
 
   /** Appends an entry made of two constants. */
   append(key: Constant, value: Constant): void {
-    const index = this.#open(this.size)
+    const index = this.#open()
     this.#setKey(index, CONSTANT, key.start, key.end)
     this.#setValue(index, CONSTANT, value.start, value.end)
   }
 
   /** Appends a constant key with the value that was written to `scratch` from `start` on. */
   appendScratch(key: Constant, start: number): void {
-    const index = this.#open(this.size)
+    const index = this.#open()
     this.#setKey(index, CONSTANT, key.start, key.end)
     this.#setValue(index, SCRATCH, start, this.scratch.length)
   }
@@ -258,7 +294,7 @@ export class EventView {
    * `valueStart` on.
    */
   appendScratchPair(keyStart: number, valueStart: number): void {
-    const index = this.#open(this.size)
+    const index = this.#open()
     this.#setKey(index, SCRATCH, keyStart, valueStart)
     this.#setValue(index, SCRATCH, valueStart, this.scratch.length)
   }
@@ -277,31 +313,29 @@ export class EventView {
   /** Appends all pairs of the map that was written to `scratch` at `start`. */
   appendScratchMap(start: number): void {
     const { bytes } = this.scratch
-    let at = start + headerSize(bytes[start])
-    for (let left = contentCount(bytes, start); left > 0; left--) {
-      const valueAt = skip(bytes, at)
-      const next = skip(bytes, valueAt)
-      const index = this.#open(this.size)
-      this.#setKey(index, SCRATCH, at, valueAt)
-      this.#setValue(index, SCRATCH, valueAt, next)
-      at = next
-    }
+    const count = contentCount(bytes, start)
+    const index = this.size
+    this.#openMany(index, count)
+    this.#setPairs(index, count, SCRATCH, bytes, start + headerSize(bytes[start]))
+  }
+
+  /** Puts all pairs of the map that was written to `scratch` at `start` before the entries. */
+  prependScratchMap(start: number): void {
+    const { bytes } = this.scratch
+    const count = contentCount(bytes, start)
+    this.#openMany(0, count)
+    this.#setPairs(0, count, SCRATCH, bytes, start + headerSize(bytes[start]))
   }
 
   /** Appends all pairs of the map that is the value of entry `index`. */
   appendInner(index: number): void {
-    const from = this.#valueFrom[index]
+    const from = this.#spans[index * SPAN + VALUE_FROM]
     const bytes = this.#buffer(from)
-    const start = this.#valueStart[index]
-    let at = start + headerSize(bytes[start])
-    for (let left = contentCount(bytes, start); left > 0; left--) {
-      const valueAt = skip(bytes, at)
-      const next = skip(bytes, valueAt)
-      const added = this.#open(this.size)
-      this.#setKey(added, from, at, valueAt)
-      this.#setValue(added, from, valueAt, next)
-      at = next
-    }
+    const start = this.valueAt(index)
+    const count = contentCount(bytes, start)
+    const first = this.size
+    this.#openMany(first, count)
+    this.#setPairs(first, count, from, bytes, start + headerSize(bytes[start]))
   }
 
   /** Gives entry `index` another key. */
@@ -330,44 +364,49 @@ export class EventView {
 
   /** Copies entry `index` to position `to` under another key; entries from `to` on move down. */
   copyTo(index: number, to: number, key: Constant): void {
-    const opened = this.#open(to)
-    const source = index >= opened ? index + 1 : index
-    this.#setKey(opened, CONSTANT, key.start, key.end)
-    this.#setValue(
-      opened,
-      this.#valueFrom[source],
-      this.#valueStart[source],
-      this.#valueEnd[source]
-    )
+    this.#openMany(to, 1)
+    const spans = this.#spans
+    const source = (index >= to ? index + 1 : index) * SPAN
+    this.#setKey(to, CONSTANT, key.start, key.end)
+    this.#setValue(to, spans[source + VALUE_FROM], spans[source + VALUE_START], spans[source + VALUE_END])
   }
 
   /** Moves entry `index` to position `to`, keeping the order of the others. */
   move(index: number, to: number): void {
     if (index === to) return
-    const keyFrom = this.#keyFrom[index]
-    const keyStart = this.#keyStart[index]
-    const keyEnd = this.#keyEnd[index]
-    const valueFrom = this.#valueFrom[index]
-    const valueStart = this.#valueStart[index]
-    const valueEnd = this.#valueEnd[index]
-    this.remove(index)
-    const opened = this.#open(to)
-    this.#setKey(opened, keyFrom, keyStart, keyEnd)
-    this.#setValue(opened, valueFrom, valueStart, valueEnd)
+    const spans = this.#spans
+    const span = index * SPAN
+    const keyFrom = spans[span]
+    const keyStart = spans[span + KEY_START]
+    const keyEnd = spans[span + KEY_END]
+    const valueFrom = spans[span + VALUE_FROM]
+    const valueStart = spans[span + VALUE_START]
+    const valueEnd = spans[span + VALUE_END]
+    if (index < to) spans.copyWithin(span, span + SPAN, (to + 1) * SPAN)
+    else spans.copyWithin((to + 1) * SPAN, to * SPAN, span)
+    this.#setKey(to, keyFrom, keyStart, keyEnd)
+    this.#setValue(to, valueFrom, valueStart, valueEnd)
+    this.modified = true
   }
 
   /** Writes key and value of entry `index` into `out`, as two MessagePack values. */
   writeEntry(index: number, out: MsgpackWriter): void {
+    const spans = this.#spans
+    const span = index * SPAN
+    if (spans[span] === spans[span + VALUE_FROM] && spans[span + KEY_END] === spans[span + VALUE_START]) {
+      out.raw(this.#buffer(spans[span]), spans[span + KEY_START], spans[span + VALUE_END])
+      return
+    }
     this.writeKey(index, out)
     this.writeValue(index, out)
   }
 
   writeKey(index: number, out: MsgpackWriter): void {
-    out.raw(this.#buffer(this.#keyFrom[index]), this.#keyStart[index], this.#keyEnd[index])
+    out.raw(this.keyBuffer(index), this.keyAt(index), this.keyEnd(index))
   }
 
   writeValue(index: number, out: MsgpackWriter): void {
-    out.raw(this.#buffer(this.#valueFrom[index]), this.#valueStart[index], this.#valueEnd[index])
+    out.raw(this.valueBuffer(index), this.valueAt(index), this.valueEnd(index))
   }
 
   /** Writes the event as it is now. */
@@ -380,31 +419,36 @@ export class EventView {
     this.encodeBody(out)
   }
 
+  /** Writes the metadata as it is now: a map, empty for nearly every event. */
+  encodeMetadata(out: MsgpackWriter): void {
+    if (this.#metadataStart >= 0) {
+      const { bytes } = this.scratch
+      out.raw(bytes, this.#metadataStart, skip(bytes, this.#metadataStart))
+    } else {
+      out.raw(this.#batch, eventMetadataAt(this.start), this.#bodyAt)
+    }
+  }
+
   /** Writes the body as it is now. */
   encodeBody(out: MsgpackWriter): void {
     if (!this.#bodyIsMap) {
       out.raw(this.#batch, this.#bodyAt, this.end)
       return
     }
-    const { size } = this
-    out.mapHeader(size)
+    out.mapHeader(this.size)
     // Neighbours that were neighbours in their buffer are copied in one go.
-    let from = 0
+    const spans = this.#spans
+    let from = BATCH
     let start = 0
-    let end = -1
-    for (let index = 0; index < size; index++) {
-      if (this.#keyFrom[index] !== from || this.#keyStart[index] !== end) {
+    let end = 0
+    // Keys and values alike are a buffer, a start and an end.
+    for (let at = 0, last = this.size * SPAN; at < last; at += VALUE_FROM) {
+      if (spans[at] !== from || spans[at + 1] !== end) {
         if (end > start) out.raw(this.#buffer(from), start, end)
-        from = this.#keyFrom[index]
-        start = this.#keyStart[index]
+        from = spans[at]
+        start = spans[at + 1]
       }
-      end = this.#keyEnd[index]
-      if (this.#valueFrom[index] !== from || this.#valueStart[index] !== end) {
-        out.raw(this.#buffer(from), start, end)
-        from = this.#valueFrom[index]
-        start = this.#valueStart[index]
-      }
-      end = this.#valueEnd[index]
+      end = spans[at + 2]
     }
     if (end > start) out.raw(this.#buffer(from), start, end)
   }
@@ -416,30 +460,34 @@ export class EventView {
     out.bytes[at + 1] = 0x92
     writeTimestamp(out.bytes, at + 2, this.#seconds, this.#nanoseconds)
     out.length = eventMetadataAt(at)
-    if (this.#metadataStart >= 0) {
-      const { bytes } = this.scratch
-      out.raw(bytes, this.#metadataStart, skip(bytes, this.#metadataStart))
-    } else {
-      out.raw(this.#batch, eventMetadataAt(this.start), this.#bodyAt)
-    }
+    this.encodeMetadata(out)
   }
 
   /** Notes where the entries of the map at `at` lie; returns the position after the map. */
   #index(batch: Buffer, at: number): number {
     const count = contentCount(batch, at)
-    if (count > this.#capacity) this.#grow(count)
-    let position = at + headerSize(batch[at])
-    for (let index = 0; index < count; index++) {
-      this.#keyFrom[index] = BATCH
-      this.#valueFrom[index] = BATCH
-      this.#keyStart[index] = position
-      position = skip(batch, position)
-      this.#keyEnd[index] = position
-      this.#valueStart[index] = position
-      position = skip(batch, position)
-      this.#valueEnd[index] = position
-    }
+    if (count * SPAN > this.#spans.length) this.#grow(count)
     this.size = count
+    return this.#setPairs(0, count, BATCH, batch, at + headerSize(batch[at]))
+  }
+
+  /** Notes `count` pairs that follow each other in a buffer from `position` on; returns the position after them. */
+  #setPairs(index: number, count: number, from: number, bytes: Buffer, position: number): number {
+    const spans = this.#spans
+    const end = (index + count) * SPAN
+    for (let span = index * SPAN; span < end; span += SPAN) {
+      spans[span] = from
+      spans[span + KEY_START] = position
+      // Most keys and values are short strings: worth a test in place instead of a call.
+      const first = bytes[position]
+      position = (first & 0xe0) === 0xa0 ? position + first - 0x9f : skip(bytes, position)
+      spans[span + KEY_END] = position
+      spans[span + VALUE_FROM] = from
+      spans[span + VALUE_START] = position
+      const second = bytes[position]
+      position = (second & 0xe0) === 0xa0 ? position + second - 0x9f : skip(bytes, position)
+      spans[span + VALUE_END] = position
+    }
     return position
   }
 
@@ -449,49 +497,64 @@ export class EventView {
   }
 
   #setKey(index: number, from: number, start: number, end: number): void {
-    this.#keyFrom[index] = from
-    this.#keyStart[index] = start
-    this.#keyEnd[index] = end
+    const spans = this.#spans
+    const span = index * SPAN
+    spans[span] = from
+    spans[span + KEY_START] = start
+    spans[span + KEY_END] = end
   }
 
   #setValue(index: number, from: number, start: number, end: number): void {
-    this.#valueFrom[index] = from
-    this.#valueStart[index] = start
-    this.#valueEnd[index] = end
+    const spans = this.#spans
+    const span = index * SPAN
+    spans[span + VALUE_FROM] = from
+    spans[span + VALUE_START] = start
+    spans[span + VALUE_END] = end
   }
 
-  /** Makes room for an entry at `index`; later entries move down by one. */
-  #open(index: number): number {
+  /** Removes the entries for which "a pattern matches" is `removed`. */
+  #sift(patterns: readonly KeyPattern[], removed: boolean): number {
+    const spans = this.#spans
     const { size } = this
-    if (size === this.#capacity) this.#grow(size + 1)
-    if (index < size) {
-      this.#keyFrom.copyWithin(index + 1, index, size)
-      this.#keyStart.copyWithin(index + 1, index, size)
-      this.#keyEnd.copyWithin(index + 1, index, size)
-      this.#valueFrom.copyWithin(index + 1, index, size)
-      this.#valueStart.copyWithin(index + 1, index, size)
-      this.#valueEnd.copyWithin(index + 1, index, size)
+    let kept = 0
+    for (let index = 0; index < size; index++) {
+      const span = index * SPAN
+      const bytes = this.#buffer(spans[span])
+      if (matchesAny(patterns, bytes, spans[span + KEY_START]) === removed) continue
+      if (kept < index) spans.copyWithin(kept * SPAN, span, span + SPAN)
+      kept++
     }
+    if (kept === size) return 0
+    this.size = kept
+    this.modified = true
+    return size - kept
+  }
+
+  /** Makes room for an entry at the end; returns its index. */
+  #open(): number {
+    const { size } = this
+    if ((size + 1) * SPAN > this.#spans.length) this.#grow(size + 1)
     this.size = size + 1
     this.modified = true
-    return index
+    return size
+  }
+
+  /** Makes room for `count` entries at `index`; later entries move down. */
+  #openMany(index: number, count: number): void {
+    const size = this.size + count
+    if (size * SPAN > this.#spans.length) this.#grow(size)
+    if (index < this.size) {
+      this.#spans.copyWithin((index + count) * SPAN, index * SPAN, this.size * SPAN)
+    }
+    this.size = size
+    this.modified = true
   }
 
   #grow(count: number): void {
-    const capacity = Math.max(count, this.#capacity * 2)
-    this.#keyFrom = extended(this.#keyFrom, new Uint8Array(capacity))
-    this.#keyStart = extended(this.#keyStart, new Int32Array(capacity))
-    this.#keyEnd = extended(this.#keyEnd, new Int32Array(capacity))
-    this.#valueFrom = extended(this.#valueFrom, new Uint8Array(capacity))
-    this.#valueStart = extended(this.#valueStart, new Int32Array(capacity))
-    this.#valueEnd = extended(this.#valueEnd, new Int32Array(capacity))
-    this.#capacity = capacity
+    const larger = new Int32Array(Math.max(count * SPAN, this.#spans.length * 2))
+    larger.set(this.#spans)
+    this.#spans = larger
   }
-}
-
-function extended<T extends Uint8Array | Int32Array>(old: T, larger: T): T {
-  larger.set(old)
-  return larger
 }
 
 function textAt(bytes: Buffer, at: number): string | undefined {

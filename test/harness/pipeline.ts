@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Logger } from '../../src/base/log.ts'
 import { loadConfiguration } from '../../src/cli/configuration.ts'
-import { decode, type Decoded } from '../../src/codec/msgpack_reader.ts'
+import type { Decoded } from '../../src/codec/msgpack_reader.ts'
 import { type Encodable, Float } from '../../src/codec/msgpack_writer.ts'
 import { Diagnostics, formatLocation } from '../../src/config/diagnostics.ts'
 import { text } from '../../src/config/options.ts'
@@ -18,14 +18,7 @@ import type { InputContext } from '../../src/plugin/context.ts'
 import { defineInput, defineOutput, type Plugin } from '../../src/plugin/define.ts'
 import { type Delivery, drop, OK, retry } from '../../src/plugin/delivery.ts'
 import { SHIPPED } from '../../src/plugins/all.ts'
-import {
-  eventBodyAt,
-  eventMetadataAt,
-  eventNanoseconds,
-  eventSeconds,
-  writeTimestamp
-} from '../../src/record/event.ts'
-import { skip } from '../../src/codec/msgpack_reader.ts'
+import { decodeEvents, writeTimestamp } from '../../src/record/event.ts'
 import { FakeClock } from './fake_clock.ts'
 
 /** An event as tests write and read it. Maps are plain objects, whole doubles are `Float`. */
@@ -260,7 +253,7 @@ export class TestPipeline {
       options: { answer: text({ default: 'ok', doc: 'ok, retry or drop' }) },
       create: values => ({
         flush: chunk => {
-          const taken = { tag: chunk.tag, events: decodeEvents(chunk.bytes) }
+          const taken = { tag: chunk.tag, events: testEvents(chunk.bytes) }
           const attempt = (this.#attempts.get(chunk.id) ?? 0) + 1
           this.#attempts.set(chunk.id, attempt)
           const answer = this.#options.answer?.(taken, attempt) ?? ANSWERS[values.answer] ?? OK
@@ -279,18 +272,12 @@ const ANSWERS: Readonly<Record<string, Delivery>> = {
 }
 
 /** All events of a chunk, as tests compare them. */
-export function decodeEvents(bytes: Buffer): TestEvent[] {
-  const events: TestEvent[] = []
-  for (let at = 0; at < bytes.length; ) {
-    const bodyAt = eventBodyAt(bytes, at)
-    events.push({
-      time: [eventSeconds(bytes, at), eventNanoseconds(bytes, at)],
-      metadata: plain(decode(bytes, eventMetadataAt(at))),
-      body: plain(decode(bytes, bodyAt))
-    })
-    at = skip(bytes, bodyAt)
-  }
-  return events
+export function testEvents(bytes: Buffer): TestEvent[] {
+  return [...decodeEvents(bytes)].map(({ seconds, nanoseconds, metadata, body }) => ({
+    time: [seconds, nanoseconds],
+    metadata: plain(metadata),
+    body: plain(body)
+  }))
 }
 
 /** Maps with string keys become objects without a prototype, so that tests read well. */
