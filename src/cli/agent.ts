@@ -4,6 +4,8 @@
  */
 import { spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
 import {
@@ -152,7 +154,7 @@ class Agent {
     const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
       detached: true,
       stdio: 'ignore',
-      env: { ...process.env, [DAEMON_MARK]: '1' }
+      env: { ...process.env, ...compileCache(), [DAEMON_MARK]: '1' }
     })
     child.unref()
     this.#log.info(`switching to background mode (PID=${child.pid ?? 0})`)
@@ -213,6 +215,12 @@ class SwitchableSink implements LogSink {
 function describe({ at, message, code }: Diagnostic): string {
   const place = formatLocation(at)
   return place === '' ? `${message} [${code}]` : `${place}: ${message} [${code}]`
+}
+
+/** The cache of compiled code, which the program took out of its own environment. */
+function compileCache(): Record<string, string> {
+  const directory = getCompileCacheDir()
+  return directory === undefined ? {} : { NODE_COMPILE_CACHE: dirname(directory) }
 }
 
 function changeDirectory(path: string, log: Logger): boolean {

@@ -165,7 +165,7 @@ const immediate: [string[], Command][] = [
   [['-h', '-i', 'tail'], { kind: 'help', format: 'text' }],
   [['-J'], { kind: 'help', format: 'json' }],
   [
-    ['-i', 'dummy', '-F', 'grep', '-h'],
+    ['-i', 'dummy', '-F', ' grep', '-h'],
     { kind: 'pluginHelp', format: 'text', pluginKind: 'filter', name: 'grep' }
   ],
   [

@@ -2,8 +2,9 @@
  * Turns the command line into a value that says what to do.
  * Source: Fluent Bit 5.1.1 src/fluent-bit.c flb_main_run(); reference section 1.
  *
- * Differs: `-p` and `-t` before any `-i`, `-o`, `-F`, `-C` or `-r` are an error (Fluent Bit crashes), and what
- * Fluent Bit drops silently (stray words, `-p` without `=`, `-m` on an input) is dropped with a notice.
+ * Differs: `-p` and `-t` before any `-i`, `-o`, `-F`, `-C` or `-r` are an error (Fluent Bit
+ * crashes), and what Fluent Bit drops silently (stray words, `-p` without `=`, `-m` on an input) is
+ * dropped with a notice.
  */
 import { LOG_LEVELS, type LogLevel } from '../base/log.ts'
 import type { Location } from '../config/diagnostics.ts'
@@ -89,7 +90,8 @@ export interface ArgumentEnvironment {
  * Reads the command line.
  *
  * @param argv The words after the program's name.
- * @returns What to do. `-V`, `-h`, `-J` and mistakes act where they stand: nothing after them is read.
+ * @returns What to do. `-V`, `-h`, `-J` and mistakes act where they stand: nothing after them is
+ * read.
  */
 export function parseArguments(
   argv: readonly string[],

@@ -79,7 +79,8 @@ const refused: [string[], string][] = [
     "unrecognized option '--disable-thread-safety-on-hot-reloading'; " +
       "did you mean '--disable-thread-safety-on-hot-reload'?"
   ],
-  // An own option takes no part in prefixes, so that every prefix means what it means in Fluent Bit.
+  // An own option takes no part in prefixes, so that every prefix means what it means in Fluent
+  // Bit.
   [['--stric'], "unrecognized option '--stric'; did you mean '--strict'?"]
 ]
 

@@ -31,7 +31,9 @@ function table(
   return Object.fromEntries(entries)
 }
 
-/** The tables that Fluent Bit's own JSON describes; `absent` stands where an option has no default. */
+/**
+ * The tables that Fluent Bit's own JSON describes; `absent` stands where an option has no default.
+ */
 function tables(
   from: PluginSchema,
   absent?: string

@@ -2,8 +2,8 @@
  * The texts of `-h` and the JSON of `-J`, in Fluent Bit's layout.
  * Source: Fluent Bit 5.1.1 src/fluent-bit.c (flb_help, help_format_text), src/flb_help.c.
  *
- * Differs: escape codes only on a terminal; an option without a default shows none, where Fluent Bit prints
- * `default: default`; names of 24 letters and more are followed by a space.
+ * Differs: escape codes only on a terminal; an option without a default shows none, where Fluent
+ * Bit prints `default: default`; names of 24 letters and more are followed by a space.
  */
 import type { PluginKind } from './args.ts'
 import { FLUENT_BIT_VERSION, VERSION } from './banner.ts'

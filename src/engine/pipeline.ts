@@ -115,6 +115,11 @@ export class Pipeline {
   async start(): Promise<void> {
     const { log, clock } = this.#world
     const { grace, flush } = this.#spec.service
+    for (const { settings } of this.#inputs) {
+      const prefix = `[input:${settings.plugin}:${settings.label}]`
+      log.info(`${prefix} initializing`)
+      log.info(`${prefix} storage_strategy='memory' (memory only)`)
+    }
     for (const output of this.#outputs) await output.start()
     for (const filter of this.#filters) await filter.filter.start?.()
     const inputGrace = Math.trunc(grace / 2)

@@ -36,23 +36,9 @@ import {
   readStreamsFile,
   readUpstreamFile
 } from '../../src/config/read.ts'
+import { type CaseFile, parseCase, type Role, SEPARATOR } from './config_case.ts'
 
 const DIRECTORY = join(import.meta.dirname, 'config')
-const SEPARATOR = '----------\n'
-
-type Role = 'main' | 'parsers' | 'plugins' | 'streams' | 'upstream'
-
-interface CaseFile {
-  readonly name: string
-  readonly role: Role | undefined
-  readonly text: string
-}
-
-interface Case {
-  readonly source: string
-  readonly expected: string
-  readonly files: readonly CaseFile[]
-}
 
 for (const name of readdirSync(DIRECTORY).filter(entry => entry.endsWith('.case'))) {
   test(`golden configuration ${name}`, () => checkCase(join(DIRECTORY, name)))
@@ -82,24 +68,6 @@ function shared(results: readonly string[]): string {
 /** Without the places of the diagnostics, which two formats cannot share. */
 function withoutPlaces(result: string): string {
   return result.replace(/^\S+?:\d+:\d+: /gm, '')
-}
-
-function parseCase(content: string): Case {
-  const [source, expected] = content.split(SEPARATOR)
-  const files: CaseFile[] = []
-  for (const part of source.split(/^--- /m).slice(1)) {
-    const newline = part.indexOf('\n')
-    files.push(caseFile(part.slice(0, newline).split(' '), part.slice(newline + 1)))
-  }
-  return { source, expected, files }
-}
-
-function caseFile([word, name]: readonly string[], text: string): CaseFile {
-  const decoded = text.replaceAll('→', '\t').replaceAll('␍', '\r').replaceAll('␠', ' ')
-  if (word === 'classic') return { name: name ?? 'main.conf', role: 'main', text: decoded }
-  if (word === 'yaml') return { name: name ?? 'main.yaml', role: 'main', text: decoded }
-  if (word === 'file') return { name, role: undefined, text: decoded }
-  return { name, role: word as Role, text: decoded }
 }
 
 function inDirectory<T>(files: readonly CaseFile[], use: (directory: string) => T): T {
