@@ -69,7 +69,9 @@ export class Logger {
   readonly #sink: LogSink
   readonly #now: () => number
   readonly #prefix: string
-  #rank: number
+  /** Of this logger alone; a child without one follows its parent. */
+  #ownRank: number | undefined
+  #parent: Logger | undefined
   #suppressMs = 0
   readonly #suppressed = new Map<string, number>()
 
@@ -81,7 +83,7 @@ export class Logger {
     counts?: Logger['counts']
   }) {
     this.#sink = options.sink
-    this.#rank = LOG_LEVELS.indexOf(options.level)
+    this.#ownRank = LOG_LEVELS.indexOf(options.level)
     this.#now = options.now ?? Date.now
     this.#prefix = options.prefix ?? ''
     this.counts = options.counts ?? { error: 0, warn: 0, info: 0, debug: 0, trace: 0 }
@@ -92,14 +94,22 @@ export class Logger {
   }
 
   set level(level: LogLevel) {
-    this.#rank = LOG_LEVELS.indexOf(level)
+    this.#ownRank = LOG_LEVELS.indexOf(level)
   }
 
-  /** A logger with its own prefix, level and `log_suppress_interval` (milliseconds, 0 is off). */
+  get #rank(): number {
+    return this.#ownRank ?? this.#parent?.#rank ?? 0
+  }
+
+  /**
+   * A logger with its own prefix and `log_suppress_interval` (milliseconds, 0 is off); without a level it follows this one.
+   */
   child(prefix: string, level?: LogLevel, suppressMs = 0): Logger {
     const { counts } = this
-    const options = { sink: this.#sink, level: level ?? this.level, now: this.#now, prefix, counts }
+    const options = { sink: this.#sink, level: 'info' as const, now: this.#now, prefix, counts }
     const logger = new Logger(options)
+    logger.#ownRank = level === undefined ? undefined : LOG_LEVELS.indexOf(level)
+    logger.#parent = this
     logger.#suppressMs = suppressMs
     return logger
   }
