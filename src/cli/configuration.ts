@@ -5,7 +5,7 @@
 import { hostname } from 'node:os'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
-import type { Diagnostics } from '../config/diagnostics.ts'
+import type { Diagnostics, Location, Stage } from '../config/diagnostics.ts'
 import { Environment } from '../config/env.ts'
 import type { ConfigDocument, MapEntry, PluginFile, Section } from '../config/model.ts'
 import {
@@ -16,7 +16,7 @@ import {
 } from '../config/read.ts'
 import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
-import { Pipeline } from '../engine/pipeline.ts'
+import { Pipeline, type PipelineSpec } from '../engine/pipeline.ts'
 import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
@@ -87,6 +87,7 @@ export async function loadConfiguration(
   })
   await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
   const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
+  checkStorage(spec, diagnostics)
   const pipeline = new Pipeline(spec, {
     ...world,
     environment,
@@ -160,7 +161,12 @@ async function addPlugins(
   }
 }
 
-/** What Fluent Bit checks of the service section beyond its types. */
+const LEVELS = ['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace']
+
+/** Service keys that turn on what this version does not have. */
+const SWITCHES = ['http_server', 'hot_reload', 'enable_chunk_trace', 'security.fips_mode'] as const
+
+/** What Fluent Bit checks of the service section beyond its types, and what has no effect in this version. */
 function checkService(
   service: ServiceSettings,
   document: ConfigDocument,
@@ -168,14 +174,43 @@ function checkService(
 ): void {
   const at = (key: string): MapEntry['at'] | undefined =>
     document.service.findLast(entry => entry.key === key)?.value.at
-  if (service.flush <= 0) {
-    const message = `Cannot set "flush" on the service section: value must be above 0: current value is ${service.flush}`
-    diagnostics.error('CFG_BAD_VALUE', message, at('flush'))
+  const mustBe = (key: string, wanted: string, current: string, stage: Stage = 'load'): void => {
+    const message = `Cannot set "${key}" on the service section: value must be ${wanted}: current value is ${current}`
+    diagnostics.error('CFG_BAD_VALUE', message, at(key), stage)
   }
-  const level = service.log_level.toLowerCase()
-  if (!['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace'].includes(level)) {
-    const message = `Cannot set "log_level" on the service section: value must be one of off, error, warn, info, debug, trace: current value is "${service.log_level}"`
-    diagnostics.error('CFG_BAD_VALUE', message, at('log_level'))
+  if (service.flush <= 0) mustBe('flush', 'above 0', String(service.flush))
+  if (!LEVELS.includes(service.log_level.toLowerCase())) {
+    mustBe('log_level', 'one of off, error, warn, info, debug, trace', `"${service.log_level}"`)
+  }
+  if (!['normal', 'full'].includes(service['storage.sync'].toLowerCase())) {
+    mustBe('storage.sync', 'normal or full', `"${service['storage.sync']}"`, 'start')
+  }
+  for (const key of SWITCHES) if (service[key]) warnWithoutEffect(key, at(key), diagnostics)
+  if (service['storage.path'] !== undefined) {
+    warnWithoutEffect('storage.path', at('storage.path'), diagnostics)
+  }
+}
+
+/** Says that a key is understood and that this version has nothing behind it. */
+function warnWithoutEffect(
+  key: string,
+  at: Location | undefined,
+  diagnostics: Diagnostics
+): void {
+  const message = `Key "${key}" is read and has no effect in this version`
+  diagnostics.warning('CFG_NOT_IN_THIS_VERSION', message, at)
+}
+
+/** Events are kept in memory whatever `storage.type` says; filesystem without a path is an error, as in Fluent Bit. */
+function checkStorage(spec: PipelineSpec, diagnostics: Diagnostics): void {
+  for (const { name, values, written, at } of spec.inputs) {
+    const type = values['storage.type']
+    if (type === 'memory') continue
+    const place = written.find(property => property.key === 'storage.type')?.at ?? at
+    if (type === 'filesystem' && spec.service['storage.path'] === undefined) {
+      const message = `Cannot use storage.type filesystem on input ${name}: "storage.path" of the service section is not set`
+      diagnostics.error('CFG_MISSING_KEY', message, place, 'start')
+    } else warnWithoutEffect('storage.type', place, diagnostics)
   }
 }
 

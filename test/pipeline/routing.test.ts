@@ -188,6 +188,8 @@ for (const [what, text, expected] of [
   ['a filter without a match', '[FILTER]\n    name  grep\n', 'fluent-bit.conf:1:1: Cannot start filter grep: it needs "match" or "match_regex"'],
   ['a bad match_regex', '[OUTPUT]\n    name  collect\n    match_regex  [\n', 'fluent-bit.conf:3:18: Cannot compile regular expression "[": '],
   ['a repeated key', '[OUTPUT]\n    name  collect\n    match *\n    answer  ok\n    answer  drop\n', 'fluent-bit.conf:5:5: Cannot set "answer" on output collect again: the key may stand once, and stands in line 4 already'],
+  ['filesystem storage without a path', '[INPUT]\n    name  lib\n    storage.type  filesystem\n', 'fluent-bit.conf:3:19: Cannot use storage.type filesystem on input lib.0: "storage.path" of the service section is not set'],
+  ['an unknown synchronization', '[SERVICE]\n    storage.sync  fast\n', 'fluent-bit.conf:2:19: Cannot set "storage.sync" on the service section: value must be normal or full: current value is "fast"'],
   ['a flush of zero', '[SERVICE]\n    flush  0\n', 'fluent-bit.conf:2:12: Cannot set "flush" on the service section: value must be above 0: current value is 0']
 ] as const) {
   test(`refused with place and advice: ${what}`, async () => {
@@ -201,6 +203,8 @@ for (const [what, text, expected] of [
   ['an unknown service key', '[SERVICE]\n    flsh  1\n', 'fluent-bit.conf:2:5: Unknown key "flsh" on the service section has no effect; "flush" is near'],
   ['a number with a tail', '[SERVICE]\n    grace  5x\n', 'fluent-bit.conf:2:12: Value of "grace" on the service section is read as 5: "x" is ignored'],
   ['an unset variable', '[INPUT]\n    name  lib\n    tag  ${NOPE}x\n', 'fluent-bit.conf:3:10: Variable "${NOPE}" is used but not set: it stands for nothing here'],
+  ['a feature of a later version', '[SERVICE]\n    http_server  on\n', 'fluent-bit.conf:2:18: Key "http_server" is read and has no effect in this version'],
+  ['a storage type of a later version', '[INPUT]\n    name  lib\n    storage.type  memrb\n', 'fluent-bit.conf:3:19: Key "storage.type" is read and has no effect in this version'],
   ['a generic key given twice', '[INPUT]\n    name  lib\n    tag  a\n    tag  b\n', 'fluent-bit.conf:4:5: Key "tag" on input lib stands in line 3 already: "b" replaces that value']
 ] as const) {
   test(`accepted with a warning: ${what}`, async () => {
