@@ -22,14 +22,23 @@ export function matchFiles(pattern: string, workingDirectory: string): string[] 
 function matchPart(directory: string, part: string, workingDirectory: string): string[] {
   if (!/[*?[\\]/.test(part)) {
     const path = joined(directory, part)
-    const exists = statSync(resolve(workingDirectory, path), { throwIfNoEntry: false })
-    return exists === undefined ? [] : [path]
+    return isThere(resolve(workingDirectory, path)) ? [path] : []
   }
   const expression = partExpression(part)
   if (expression === undefined) return []
   return names(resolve(workingDirectory, directory))
     .filter(name => expression.test(name) && (!name.startsWith('.') || part.startsWith('.')))
     .map(name => joined(directory, name))
+}
+
+/** What lies in a directory that may not be searched is not there. */
+function isThere(path: string): boolean {
+  try {
+    statSync(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function joined(directory: string, name: string): string {

@@ -50,6 +50,7 @@ export class EmitterRuntime implements Emitter {
       sink.writer.raw(writer.bytes, 0, writer.length)
       sink.commit(count)
     }
+    this.input.trim()
     return true
   }
 }

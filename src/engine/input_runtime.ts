@@ -5,7 +5,12 @@
  * @hot bench/pipelines.ts
  */
 import type { Timer } from '../base/clock.ts'
-import { CHUNK_BYTES, CHUNK_BYTES_FIRST, CHUNKS_UNDER_WAY_MAX } from '../base/limits.ts'
+import {
+  CHUNK_BYTES,
+  CHUNK_BYTES_FIRST,
+  CHUNKS_UNDER_WAY_MAX,
+  TAGS_IDLE_MAX
+} from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Counter } from '../metrics/registry.ts'
@@ -117,6 +122,20 @@ export class InputRuntime {
   forget(tag: string): void {
     this.#sinks.get(tag)?.seal()
     this.#sinks.delete(tag)
+  }
+
+  /** Tags that have a sink. */
+  get tagCount(): number {
+    return this.#sinks.size
+  }
+
+  /**
+   * Forgets tags without an open chunk when there are more than `TAGS_IDLE_MAX`. Only for who asks for the sink anew
+   * each time: a sink that is forgotten and still held would never be flushed.
+   */
+  trim(): void {
+    if (this.#sinks.size <= TAGS_IDLE_MAX) return
+    for (const [tag, sink] of this.#sinks) if (sink.isIdle) this.#sinks.delete(tag)
   }
 
   /** Sends every open chunk on its way. */
@@ -301,6 +320,11 @@ class TagSink implements EventSink {
     this.#commitStaged(staging, count, settled)
     staging.length = 0
     this.#world.drainEmitters()
+  }
+
+  /** True while no event waits for the flush. */
+  get isIdle(): boolean {
+    return this.#committed === 0
   }
 
   /** Sends the open chunk on its way, if it has events. */

@@ -38,7 +38,10 @@ const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
   output: { ...OUTPUT_OPTIONS, ...OUTPUT_HIDDEN_OPTIONS }
 }
 
-const STRUCTURAL = new Set(['name', 'processors', 'routes', 'telemetry', 'condition'])
+const STRUCTURAL = new Set(['name', 'processors', 'routes', 'telemetry'])
+
+/** Only a processor has a condition of its own; the filter modify has an option of this name. */
+const PROCESSOR_STRUCTURAL = new Set([...STRUCTURAL, 'condition'])
 
 /** Resolves the service section; unknown keys and unreadable values are warnings, as Fluent Bit ignores them. */
 export function resolveService(
@@ -173,13 +176,14 @@ class Resolver {
     name: string,
     id: number,
     at: Section['at'],
-    entries: readonly MapEntry[]
+    entries: readonly MapEntry[],
+    structural: ReadonlySet<string> = STRUCTURAL
   ): InstanceSpec {
     const resolved = resolveEntries(entries, {
       owner: `${plugin.kind} ${plugin.name}`,
       own: { ...plugin.options, ...networkOptions(plugin.network) },
       generic: GENERIC[plugin.kind],
-      structural: STRUCTURAL,
+      structural,
       unknown: 'error',
       environment: this.#environment,
       diagnostics: this.#diagnostics
@@ -227,7 +231,8 @@ class Resolver {
     const plugin = await this.#plugin('filter', name, named)
     if (plugin === undefined) return undefined
     const id = this.#processorCount++
-    const spec = this.#resolve(plugin, `${plugin.name}.${id}`, id, node.at, node.entries)
+    const processorName = `${plugin.name}.${id}`
+    const spec = this.#resolve(plugin, processorName, id, node.at, node.entries, PROCESSOR_STRUCTURAL)
     const condition = field(node, 'condition')
     return {
       ...spec,

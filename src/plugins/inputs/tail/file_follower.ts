@@ -4,7 +4,7 @@
  * busy file costs ten times as much as looking.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_file.c, tail_fs_inotify.c.
  */
-import { lstatSync, type Stats, statSync, watch } from 'node:fs'
+import { type Stats, watch } from 'node:fs'
 import { resolve } from 'node:path'
 import { xxh3, XXH3_INPUT_MAX } from '../../../codec/xxh3.ts'
 import type { Matcher } from '../../../parser/onigmo.ts'
@@ -13,7 +13,7 @@ import type { Input } from '../../../plugin/define.ts'
 import { BlockReader } from './block_reader.ts'
 import type { FileEncoding } from './file_encoding.ts'
 import { compileExclude, findFiles, isExcluded } from './file_scan.ts'
-import { fileKey, FollowedFile, openForReading } from './followed_file.ts'
+import { fileKey, FollowedFile, linkStats, openForReading, pathStats } from './followed_file.ts'
 import { GzipReader } from './gzip_reader.ts'
 import type { TailValues } from './options.ts'
 import { PositionDatabase } from './position_database.ts'
@@ -122,7 +122,7 @@ export class FileFollower implements Input {
 
   /** Opens a file that a pattern matched, unless it is known, excluded or too old. */
   #consider(path: string): void {
-    const stats = statSync(path, { throwIfNoEntry: false })
+    const stats = pathStats(path)
     if (stats === undefined || !stats.isFile() || isExcluded(path, this.#excluded)) return
     if (this.#files.has(fileKey(stats.dev, stats.ino)) || this.#isTooOld(path, stats)) return
     const ignored = this.#values.ignore_older > 0 ? this.#ignoredSizes.get(path) : undefined
@@ -163,7 +163,7 @@ export class FileFollower implements Input {
       return
     }
     this.#unreadable.delete(path)
-    const link = lstatSync(path, { throwIfNoEntry: false })
+    const link = linkStats(path)
     const file = new FollowedFile({
       path,
       stats,
@@ -184,15 +184,21 @@ export class FileFollower implements Input {
     if (this.#unreadable.has(path)) return
     this.#unreadable.add(path)
     this.#context.log.error(`cannot open ${path}: ${describe(error)}`)
+    this.#countUnreadable()
+  }
+
+  #countUnreadable(): void {
     this.#context
-      .counter('spillway_input_files_unreadable_total', 'Files that could not be opened.')
+      .counter('spillway_input_files_unreadable_total', 'Files that could not be read.')
       .add(1)
   }
 
   /** Where reading starts: the stored position, a given one, the beginning or the end. */
   #position(file: FollowedFile, stats: Stats, start: number | undefined): void {
-    if (this.#database !== undefined) this.#positionFromDatabase(this.#database, file, stats, start)
-    else if (start !== undefined) file.seek(start)
+    const database = this.#database
+    if (database !== undefined) {
+      this.#change(() => this.#positionFromDatabase(database, file, stats, start))
+    } else if (start !== undefined) file.seek(start)
     else if (!this.#readFromHead) file.seek(stats.size)
   }
 
@@ -272,23 +278,28 @@ export class FileFollower implements Input {
 
   #giveUp(file: FollowedFile, message: string): void {
     this.#context.log.error(message)
-    this.#context.dropped('file_unreadable', 0, 0)
+    this.#countUnreadable()
     this.#close(file)
+    this.#stopAtEnd()
   }
 
   #reachedEnd(file: FollowedFile): void {
     if (file.stage === 'static') {
-      const isLast = ![...this.#files.values()].some(
-        other => other !== file && other.stage === 'static'
-      )
       if (this.#values.exit_on_eof) {
         this.#context.log.info(`inode=${file.inode} file=${file.path} ended, stop`)
-        if (isLast) this.#context.stop()
       }
       this.#follow(file)
+      this.#stopAtEnd()
     }
     file.grewMs = this.#context.clock.now()
     this.#busy.add(file)
+  }
+
+  /** `exit_on_eof`: stops when no file is left that was not read to its end. */
+  #stopAtEnd(): void {
+    if (!this.#values.exit_on_eof) return
+    const isReading = [...this.#files.values()].some(file => file.stage === 'static')
+    if (!isReading) this.#context.stop()
   }
 
   #follow(file: FollowedFile): void {
@@ -303,13 +314,24 @@ export class FileFollower implements Input {
 
   #poll(): void {
     const now = this.#context.clock.now()
-    for (const file of this.#busy) {
-      this.#look(file, now)
-      if (!this.#busy.has(file)) continue
-      if (now - file.checkedMs >= NAME_CHECK_MS) this.#checkName(file, now)
-      if (now - file.grewMs > QUIET_AFTER_MS && file.rotatedMs === undefined) this.#watch(file)
-    }
+    for (const file of this.#busy) this.#attempt(file, () => this.#pollOne(file, now))
     if (this.#pending.length > 0) void this.#readPending()
+  }
+
+  #pollOne(file: FollowedFile, now: number): void {
+    this.#look(file, now)
+    if (!this.#busy.has(file)) return
+    if (now - file.checkedMs >= NAME_CHECK_MS) this.#checkName(file, now)
+    if (now - file.grewMs > QUIET_AFTER_MS && file.rotatedMs === undefined) this.#watch(file)
+  }
+
+  /** Does something with a file; a file that the system cannot tell about any more is given up. */
+  #attempt(file: FollowedFile, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#giveUp(file, `error reading ${file.name}: ${describe(error)}`)
+    }
   }
 
   /** Reads what a followed file has grown by. */
@@ -374,21 +396,22 @@ export class FileFollower implements Input {
 
   #hasMoved(file: FollowedFile): boolean {
     if (file.linkInode !== undefined) {
-      const link = lstatSync(file.path, { throwIfNoEntry: false })
+      const link = linkStats(file.path)
       if (link === undefined) {
         this.#context.log.info(`inode=${file.linkInode} link_rotated: ${file.path}`)
         return true
       }
       if (link.ino !== file.linkInode) return true
     }
-    const named = statSync(file.path, { throwIfNoEntry: false })
+    const named = pathStats(file.path)
     return named === undefined || named.ino !== file.inode
   }
 
   #checkLinks(): void {
     const now = this.#context.clock.now()
     for (const file of this.#files.values()) {
-      if (file.linkInode !== undefined && file.stage === 'followed') this.#checkName(file, now)
+      if (file.linkInode === undefined || file.stage !== 'followed') continue
+      this.#attempt(file, () => this.#checkName(file, now))
     }
   }
 
@@ -399,7 +422,8 @@ export class FileFollower implements Input {
     file.vacantName = file.path
     this.#context.log.info(`inode=${file.inode} handle rotation(): ${oldName} => ${file.name}`)
     this.#count('files_rotated', 'Total number of rotated files')
-    if (file.databaseId !== undefined) this.#database?.rotate(file.databaseId, file.name)
+    const { databaseId, name } = file
+    if (databaseId !== undefined) this.#change(() => this.#database?.rotate(databaseId, name))
     file.watcher?.close()
     file.watcher = undefined
     this.#busy.add(file)
@@ -410,7 +434,7 @@ export class FileFollower implements Input {
   #fillVacancy(file: FollowedFile): void {
     const path = file.vacantName
     if (path === undefined) return
-    const stats = statSync(path, { throwIfNoEntry: false })
+    const stats = pathStats(path)
     if (stats === undefined || stats.ino === file.inode) return
     file.vacantName = undefined
     this.#consider(path)
@@ -420,14 +444,16 @@ export class FileFollower implements Input {
   /** Closes rotated files whose time is over, deleted files, and files that got too old. */
   #purge(): void {
     const now = this.#context.clock.now()
-    for (const file of this.#files.values()) {
-      const { size, nlink, mtimeMs } = file.stats()
-      const isRead = file.offset >= size
-      if (file.rotatedMs !== undefined && isRead) {
-        if (now - file.rotatedMs >= this.#values.rotate_wait * 1000) this.#close(file)
-      } else if (nlink === 0 && isRead) this.#remove(file)
-      else if (this.#values.ignore_active_older_files) this.#ageOut(file, now, mtimeMs)
-    }
+    for (const file of this.#files.values()) this.#attempt(file, () => this.#purgeOne(file, now))
+  }
+
+  #purgeOne(file: FollowedFile, now: number): void {
+    const { size, nlink, mtimeMs } = file.stats()
+    const isRead = file.offset >= size
+    if (file.rotatedMs !== undefined && isRead) {
+      if (now - file.rotatedMs >= this.#values.rotate_wait * 1000) this.#close(file)
+    } else if (nlink === 0 && isRead) this.#remove(file)
+    else if (this.#values.ignore_active_older_files) this.#ageOut(file, now, mtimeMs)
   }
 
   #ageOut(file: FollowedFile, now: number, mtimeMs: number): void {
@@ -440,7 +466,8 @@ export class FileFollower implements Input {
 
   /** Closes a file that was deleted, and forgets its position. */
   #remove(file: FollowedFile): void {
-    if (file.databaseId !== undefined) this.#database?.delete(file.databaseId)
+    const { databaseId } = file
+    if (databaseId !== undefined) this.#change(() => this.#database?.delete(databaseId))
     file.databaseId = undefined
     this.#close(file)
   }
@@ -478,10 +505,13 @@ export class FileFollower implements Input {
 
   #forgetStaleRows(): void {
     if (this.#database === undefined || this.#files.size === 0) return
-    const count = this.#database.deleteOthers([...this.#files.values()].map(file => file.inode))
-    this.#context.log.info(
-      `db: delete unmonitored stale inodes from the database: count=${count}`
-    )
+    const database = this.#database
+    this.#change(() => {
+      const count = database.deleteOthers([...this.#files.values()].map(file => file.inode))
+      this.#context.log.info(
+        `db: delete unmonitored stale inodes from the database: count=${count}`
+      )
+    })
   }
 
   /** Has the settled position of a file written soon, with those of other files. */
@@ -494,15 +524,35 @@ export class FileFollower implements Input {
   #saveAll(): void {
     const database = this.#database
     if (database === undefined || this.#unsaved.size === 0) return
-    database.transaction(() => {
-      for (const file of this.#unsaved) {
-        if (file.databaseId === undefined || file.closed) continue
-        const bytes = this.#markerBytes(file, file.settledOffset)
-        const marker = bytes.length === 0 ? 0n : xxh3(bytes)
-        database.update(file.databaseId, file.settledOffset, marker, bytes.length)
-      }
-    })
+    const files = [...this.#unsaved]
     this.#unsaved.clear()
+    this.#change(() =>
+      database.transaction(() => {
+        for (const file of files) this.#saveOne(database, file)
+      })
+    )
+  }
+
+  #saveOne(database: PositionDatabase, file: FollowedFile): void {
+    if (file.databaseId === undefined || file.closed) return
+    const bytes = this.#markerBytes(file, file.settledOffset)
+    const marker = bytes.length === 0 ? 0n : xxh3(bytes)
+    database.update(file.databaseId, file.settledOffset, marker, bytes.length)
+  }
+
+  /**
+   * Changes the database. A failure (it is locked, the disk is full) is reported and reading goes on: the position of a
+   * file that grows is written again with its next lines.
+   */
+  #change(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#context.log.error(`db: cannot store positions: ${describe(error)}`)
+      this.#context
+        .counter('spillway_input_db_failures_total', 'Failed changes of the position database.')
+        .add(1)
+    }
   }
 
   #markerMatches(file: FollowedFile, row: { offset: number; marker: bigint; markerSize: number }): boolean {

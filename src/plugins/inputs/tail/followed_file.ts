@@ -2,7 +2,17 @@
  * One open file: where it was read to, what is left of its last line, and which positions are settled.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_file.c.
  */
-import { closeSync, type FSWatcher, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs'
+import {
+  closeSync,
+  type FSWatcher,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+  statSync
+} from 'node:fs'
 import type { EventSink } from '../../../plugin/context.ts'
 import type { LinePacker } from './line_packer.ts'
 import type { GzipReader } from './gzip_reader.ts'
@@ -146,4 +156,22 @@ export function fileKey(device: number, inode: number): string {
 /** Opens a file for reading. */
 export function openForReading(path: string): number {
   return openSync(path, 'r')
+}
+
+/** What a path leads to; undefined when nothing can be told, for whatever reason. */
+export function pathStats(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** What a path is, without following a link; undefined when nothing can be told. */
+export function linkStats(path: string): Stats | undefined {
+  try {
+    return lstatSync(path)
+  } catch {
+    return undefined
+  }
 }

@@ -23,6 +23,9 @@ export interface DatabaseSettings {
 
 const SYNC_LEVEL = { off: 0, normal: 1, full: 2, extra: 3 } as const
 
+/** How long a database that another program has locked is waited for. */
+const LOCK_WAIT_MS = 500
+
 const CREATE_TABLE = `
   CREATE TABLE IF NOT EXISTS in_tail_files (
     id INTEGER PRIMARY KEY,
@@ -49,7 +52,7 @@ export class PositionDatabase {
    * @throws {Error} When the file cannot be used.
    */
   constructor(path: string, settings: DatabaseSettings) {
-    this.#database = new DatabaseSync(path)
+    this.#database = new DatabaseSync(path, { timeout: LOCK_WAIT_MS })
     this.#database.exec(`PRAGMA synchronous=${SYNC_LEVEL[settings.sync]}`)
     if (settings.locking) this.#database.exec('PRAGMA locking_mode=EXCLUSIVE')
     this.#database.exec(`PRAGMA journal_mode=${settings.journalMode}`)
@@ -114,8 +117,13 @@ export class PositionDatabase {
   /** Runs several changes as one. */
   transaction(changes: () => void): void {
     this.#database.exec('BEGIN')
-    changes()
-    this.#database.exec('COMMIT')
+    try {
+      changes()
+      this.#database.exec('COMMIT')
+    } catch (error) {
+      this.#database.exec('ROLLBACK')
+      throw error
+    }
   }
 
   close(): void {

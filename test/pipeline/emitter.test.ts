@@ -1,0 +1,81 @@
+/** Records that filters send back under other tags. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { startPipeline } from '../harness/pipeline.ts'
+
+test('an emitted record passes the filters of its new tag, after what was kept', async () => {
+  const run = await startPipeline(`
+[INPUT]
+    name  lib
+    tag   app
+[FILTER]
+    name   rewrite_tag
+    match  app
+    rule   $level ^error$ alarm.$TAG true
+[FILTER]
+    name    record_modifier
+    match   alarm.*
+    record  seen yes
+[OUTPUT]
+    name   collect
+    match  *
+`)
+  run.push('app', { level: 'error', n: 1 }, { level: 'info', n: 2 })
+  run.flush()
+  assert.deepEqual(
+    run.taken.map(({ tag, events }) => [tag, ...events.map(event => event.body)]),
+    [
+      ['app', { level: 'error', n: 1 }, { level: 'info', n: 2 }],
+      ['alarm.app', { level: 'error', n: 1, seen: 'yes' }]
+    ]
+  )
+  assert.equal(run.counter('fluentbit_input_records_total', { name: 'emitter_for_rewrite_tag.0' }), 1)
+  await run.stop()
+})
+
+test('records that go round between two filters for ever do not stop the pipeline', async () => {
+  const run = await startPipeline(`
+[INPUT]
+    name  lib
+    tag   a
+[FILTER]
+    name   rewrite_tag
+    match  a
+    rule   $n . b false
+[FILTER]
+    name   rewrite_tag
+    match  b
+    rule   $n . a false
+[OUTPUT]
+    name   collect
+    match  *
+`)
+  run.push('a', { n: 'x' })
+  run.push('other', { n: 'y' })
+  run.flush()
+  assert.ok(run.bodies.some(body => (body as { n: string }).n === 'y'))
+  await run.stop()
+})
+
+test('tags made from record data do not pile up', async () => {
+  const run = await startPipeline(`
+[INPUT]
+    name  lib
+    tag   app
+[FILTER]
+    name   rewrite_tag
+    match  app
+    rule   $id .* t.$id false
+[OUTPUT]
+    name   collect
+    match  *
+`)
+  for (let round = 0; round < 30; round++) {
+    run.push('app', ...Array.from({ length: 100 }, (_, index) => ({ id: `${round}-${index}` })))
+    run.flush()
+  }
+  assert.equal(run.bodies.length, 3000)
+  const emitter = run.pipeline.inputs.find(input => input.settings.plugin === 'emitter')
+  assert.ok((emitter?.tagCount ?? Infinity) <= 1100)
+  await run.stop()
+})
