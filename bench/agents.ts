@@ -1,4 +1,7 @@
-/** The programs that are measured: Spillway as an installed package, Spillway from the checkout, Fluent Bit. */
+/**
+ * The programs that are measured: Spillway as an installed package, Spillway from the checkout,
+ * Fluent Bit.
+ */
 import { execFileSync, type ExecFileSyncOptions } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +14,9 @@ export interface Agent {
 
 const ROOT = join(import.meta.dirname, '..')
 
-/** Builds the package, installs it into `folder` as a user would, and gives the installed program. */
+/**
+ * Builds the package, installs it into `folder` as a user would, and gives the installed program.
+ */
 export function installSpillway(folder: string): Agent {
   const place = join(folder, 'package')
   rmSync(place, { recursive: true, force: true })

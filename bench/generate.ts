@@ -1,6 +1,6 @@
 /**
- * Writes the log files that the benchmarks read: the same bytes on every machine, from a seed.
- * The last line of each file holds END_MARK, so that the end of an output can be told from its tail.
+ * Writes the log files that the benchmarks read: the same bytes on every machine, from a seed. The
+ * last line of each file holds END_MARK, so that the end of an output can be told from its tail.
  */
 import {
   closeSync,

@@ -99,8 +99,8 @@ function describe(work: Work, results: ReadonlyMap<Agent, readonly Measurement[]
     const cells = [
       `${work.name}: ${work.summary}`,
       agent.name,
-      own.wallSeconds?.toFixed(2) ?? '',
-      own.cpuSeconds?.toFixed(2) ?? '',
+      seconds(own.wallSeconds),
+      seconds(own.cpuSeconds),
       own.rssPeakBytes === undefined ? '' : (own.rssPeakBytes / 1e6).toFixed(0),
       factor(own.wallSeconds, base?.wallSeconds),
       factor(own.cpuSeconds, base?.cpuSeconds),
@@ -108,6 +108,10 @@ function describe(work: Work, results: ReadonlyMap<Agent, readonly Measurement[]
     ]
     return `| ${cells.join(' | ')} |\n`
   })
+}
+
+function seconds(value: number | undefined): string {
+  return value?.toFixed(value < 1 ? 3 : 2) ?? ''
 }
 
 function factor(ours: number | undefined, base: number | undefined): string {

@@ -249,9 +249,9 @@ class LineCounter {
 }
 
 /**
- * CPU time of all threads of a process since its start, user and system.
- * Nanoseconds of the living threads, where the kernel has them; of the process in ticks of 10 ms otherwise,
- * and whenever that is more: then threads have ended.
+ * CPU time of all threads of a process since its start, user and system. Nanoseconds of the living
+ * threads, where the kernel has them; of the process in ticks of 10 ms otherwise, and whenever that
+ * is more: then threads have ended.
  */
 function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

@@ -1,5 +1,6 @@
 /**
- * Runs test files and says at the end which tests were skipped and why, then the runner's closing lines.
+ * Runs test files and says at the end which tests were skipped and why, then the runner's closing
+ * lines.
  *
  *     node tools/test.ts               every *.test.ts under src and test
  *     node tools/test.ts src/codec     those below a folder, or the files named
