@@ -98,7 +98,7 @@ export class Logger {
   }
 
   get #rank(): number {
-    return this.#ownRank ?? this.#parent?.#rank ?? 0
+    return this.#ownRank ?? (this.#parent === undefined ? 0 : this.#parent.#rank)
   }
 
   /**

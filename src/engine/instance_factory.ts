@@ -26,7 +26,7 @@ import {
   textValue
 } from './instance.ts'
 import { OutputRuntime } from './output_runtime.ts'
-import type { EngineWorld, PipelineSpec } from './pipeline.ts'
+import type { EngineWorld, PipelineSpec } from './world.ts'
 import { parseRetryLimit } from './retry.ts'
 
 /** A filter with its place in the pipeline. */

@@ -2,52 +2,19 @@
  * The engine: makes the instances of a configuration, runs them, and stops them in order.
  * Source of the life cycle and its log lines: Fluent Bit 5.1.1 src/flb_engine.c; reference section 1.4.
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Timer } from '../base/clock.ts'
 import { TASKS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
-import type { Environment } from '../config/env.ts'
 import type { Diagnostics } from '../config/diagnostics.ts'
-import type { ServiceSettings } from '../config/service.ts'
-import type { MetricsRegistry } from '../metrics/registry.ts'
-import type { Parser } from '../parser/parser.ts'
-import type { TextOutput } from '../plugin/context.ts'
 import { BufferPool, type Chunk, ChunkNames } from '../storage/chunk.ts'
 import { Emitters } from './emitter.ts'
 import { FilterChain, type FilterStep } from './filter_chain.ts'
 import type { InputRuntime, InputWorld } from './input_runtime.ts'
-import type { FilterSpec, InputSpec, OutputSpec } from './instance.ts'
 import { type FilterRuntime, InstanceFactory } from './instance_factory.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { Router } from './router.ts'
 import { Task } from './task.ts'
-
-/** What is resolved from a configuration. */
-export interface PipelineSpec {
-  readonly service: ServiceSettings
-  readonly inputs: readonly InputSpec[]
-  readonly filters: readonly FilterSpec[]
-  readonly outputs: readonly OutputSpec[]
-}
-
-/** Parsers by name; each call of `create` makes an instance of its own. */
-export interface Parsers {
-  create(name: string): Parser | undefined
-  readonly names: readonly string[]
-}
-
-/** What the engine gets from outside. */
-export interface EngineWorld {
-  readonly log: Logger
-  readonly clock: Clock
-  readonly random: () => number
-  readonly metrics: MetricsRegistry
-  readonly environment: Environment
-  readonly parsers: Parsers
-  /** Prefix of `/proc`, `/sys` and `/etc`, empty outside tests. */
-  readonly root: string
-  readonly configDirectory: string
-  readonly stdout: TextOutput
-}
+import type { EngineWorld, PipelineSpec } from './world.ts'
 
 export class Pipeline {
   readonly #spec: PipelineSpec

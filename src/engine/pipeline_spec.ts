@@ -30,7 +30,7 @@ import type {
   RouteSpec
 } from './instance.ts'
 import { splitInstanceName } from './instance_name.ts'
-import type { PipelineSpec } from './pipeline.ts'
+import type { PipelineSpec } from './world.ts'
 
 const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
   input: { ...INPUT_OPTIONS, ...INPUT_HIDDEN_OPTIONS },
