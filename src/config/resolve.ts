@@ -145,7 +145,8 @@ class EntryReader {
       return
     }
     if (!this.#mayRepeat(entry, found, node, text)) return
-    if (text === '' && found.own && !option.repeats) return
+    // A plugin's key without a value has its default; one of the service section counts as 0 or as the empty text.
+    if (text === '' && found.own && !option.repeats && this.#rules.unknown === 'error') return
     const result = option.parse(text)
     if (!result.ok) {
       const shown = option.secret ? 'not shown' : `"${text}"`

@@ -3,11 +3,21 @@
  * written; aliases and keys that are not text are refused.
  * Fluent Bit reads YAML 1.1 through libyaml; only its syntax matters here, not its types.
  */
-import type { Document, Node, Pair, Scalar, YAMLParseError } from 'yaml'
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml'
+import { createRequire } from 'node:module'
+import type * as Yaml from 'yaml'
+import type { Document, LineCounter, Node, Pair, Scalar, YAMLParseError } from 'yaml'
 import type { Diagnostics, Location } from './diagnostics.ts'
 import type { ConfigNode, MapEntry } from './model.ts'
 import type { SourceFile } from './source_files.ts'
+
+const require = createRequire(import.meta.url)
+let loaded: typeof Yaml | undefined
+
+/** The package has 72 files: it is loaded with the first YAML text, not at every start. */
+function library(): typeof Yaml {
+  loaded ??= require('yaml') as typeof Yaml
+  return loaded
+}
 
 /** Put before a line inside quotes that is indented too little; more than any real indentation. */
 const EXTRA_INDENT = 256
@@ -70,9 +80,9 @@ function isOpenQuote(error: YAMLParseError): boolean {
 }
 
 function parse(text: string, indented: ReadonlySet<number>): ParsedText {
-  const lines = new LineCounter()
+  const lines = new (library().LineCounter)()
   const options = { schema: 'failsafe', uniqueKeys: false, prettyErrors: false } as const
-  const documents = parseAllDocuments(text, { ...options, lineCounter: lines })
+  const documents = library().parseAllDocuments(text, { ...options, lineCounter: lines })
   return { documents: Array.isArray(documents) ? documents : [], lines, indented }
 }
 
@@ -128,22 +138,22 @@ class TreeBuilder {
   /** Undefined after an error. `offset` is where a node that has no place of its own belongs. */
   node(node: unknown, offset: number): ConfigNode | undefined {
     const at = this.#at(node, offset)
-    if (isAlias(node)) {
+    if (library().isAlias(node)) {
       const reason = 'aliases are not supported, the value must be repeated'
       const message = `Cannot use alias "*${node.source}": ${reason}`
       this.#diagnostics.error('CFG_YAML_ALIAS', message, at)
       return undefined
     }
-    if (isSeq(node)) {
+    if (library().isSeq(node)) {
       const items = node.items.map(item => this.node(item, offset))
       return { kind: 'list', items: items.filter(item => item !== undefined), at }
     }
-    if (isMap(node)) {
+    if (library().isMap(node)) {
       const entries = node.items.map(pair => this.#entry(pair, offset))
       return { kind: 'map', entries: entries.filter(entry => entry !== undefined), at }
     }
-    const text = isScalar(node) ? scalarText(node) : ''
-    const quoted = isScalar(node) && node.type !== undefined && node.type !== 'PLAIN'
+    const text = library().isScalar(node) ? scalarText(node) : ''
+    const quoted = library().isScalar(node) && node.type !== undefined && node.type !== 'PLAIN'
     return { kind: 'scalar', text, quoted, at }
   }
 
@@ -151,8 +161,8 @@ class TreeBuilder {
     const at = this.#at(pair.key, offset)
     const keyEnd = (pair.key as Node | null)?.range?.[1] ?? offset
     const value = this.node(pair.value, keyEnd)
-    const key = isScalar(pair.key) ? scalarText(pair.key) : undefined
-    if (isAlias(pair.key)) {
+    const key = library().isScalar(pair.key) ? scalarText(pair.key) : undefined
+    if (library().isAlias(pair.key)) {
       this.node(pair.key, offset)
       return undefined
     }

@@ -1,4 +1,5 @@
 /** Finds plugins: the shipped ones, loaded when a configuration names them, and the users' own. */
+import { registerHooks } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ConfigError, type Location } from '../config/diagnostics.ts'
@@ -29,6 +30,7 @@ export class Catalog implements PluginCatalog {
    */
   async addFile(path: string, workingDirectory: string, at?: Location): Promise<void> {
     let module: Record<string, unknown>
+    offerApi()
     try {
       module = await import(pathToFileURL(resolve(workingDirectory, path)).href)
     } catch (cause) {
@@ -55,6 +57,21 @@ export class Catalog implements PluginCatalog {
     const own = this.#own.filter(plugin => plugin.kind === kind).map(plugin => plugin.name)
     return [...new Set([...own, ...Object.keys(this.#shipped[kind])])].toSorted()
   }
+}
+
+let apiIsOffered = false
+
+/** Lets users' files import `spillway` wherever they lie: it is this very program, not another copy of it. */
+function offerApi(): void {
+  if (apiIsOffered) return
+  apiIsOffered = true
+  // The published program is bundled: all of its files lie beside the API's.
+  const path = import.meta.url.endsWith('.ts') ? '../api.ts' : './api.js'
+  const url = new URL(path, import.meta.url).href
+  registerHooks({
+    resolve: (specifier, context, next) =>
+      specifier === 'spillway' ? { url, shortCircuit: true } : next(specifier, context)
+  })
 }
 
 function isPlugin(value: unknown): value is Plugin {
