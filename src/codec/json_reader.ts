@@ -10,16 +10,16 @@
  *
  * @hot bench/pipelines.ts
  */
+import { HIGH_BITS, lowestByte, writeUtf8 } from './json_text.ts'
 import { NESTING_MAX } from './msgpack_reader.ts'
 import type { MsgpackWriter } from './msgpack_writer.ts'
+import { POWERS_OF_TEN } from './number_text.ts'
 
 /** The text is not JSON. */
 export const MALFORMED = -1
 
 /** The text ends within a value. */
 export const TRUNCATED = -2
-
-const HIGH_BITS = 0x80808080 | 0
 
 /** Strings from this many bytes on are copied by `Buffer.copy`, which costs about 30 ns a call. */
 const BULK_COPY_BYTES = 256
@@ -33,9 +33,6 @@ const STRING_ROOM = 5 + SPILL_BYTES
 /** Integers of at most this many digits are exact in a double. */
 const SAFE_DIGITS = 15
 
-/** Powers of ten that are exact in a double. */
-const POWERS_OF_TEN = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
-
 /** What the letter after a backslash stands for; 0 for letters that stand for nothing. */
 const UNESCAPED = new Uint8Array(256)
 for (const [letter, byte] of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't\t']) {
@@ -44,7 +41,8 @@ for (const [letter, byte] of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't
 
 /** The value of a hex digit; -1 for other bytes. */
 const HEX_VALUE = new Int8Array(256).fill(-1)
-for (const digit of '0123456789abcdefABCDEF') HEX_VALUE[digit.charCodeAt(0)] = Number.parseInt(digit, 16)
+for (const digit of '0123456789abcdefABCDEF')
+  HEX_VALUE[digit.charCodeAt(0)] = Number.parseInt(digit, 16)
 
 /**
  * Appends one JSON value to `out` as MessagePack. White space before the value is skipped, what follows it is not
@@ -54,7 +52,12 @@ for (const digit of '0123456789abcdefABCDEF') HEX_VALUE[digit.charCodeAt(0)] = N
  * @param end Where it ends, at most `source.length`.
  * @returns The position after the value, or `MALFORMED` or `TRUNCATED`; `out` is then as it was.
  */
-export function transcodeJson(source: Buffer, start: number, end: number, out: MsgpackWriter): number {
+export function transcodeJson(
+  source: Buffer,
+  start: number,
+  end: number,
+  out: MsgpackWriter
+): number {
   return reader.read(source, start, end, out)
 }
 
@@ -188,7 +191,9 @@ class JsonReader {
 
   /** Skips white space, of which there mostly is none. */
   #skip(at: number): number {
-    return at < this.#end && this.#source[at] > 0x20 ? at : skipWhiteSpace(this.#source, at, this.#end)
+    return at < this.#end && this.#source[at] > 0x20
+      ? at
+      : skipWhiteSpace(this.#source, at, this.#end)
   }
 
   #literal(at: number, out: MsgpackWriter): number {
@@ -326,12 +331,14 @@ class JsonReader {
       const low = view.getInt32(at, true)
       const lowQuote = low ^ 0x22222222
       const lowBackslash = low ^ 0x5c5c5c5c
-      const lowFound = ((lowQuote - 0x01010101) & ~lowQuote) | ((lowBackslash - 0x01010101) & ~lowBackslash)
+      const lowFound =
+        ((lowQuote - 0x01010101) & ~lowQuote) | ((lowBackslash - 0x01010101) & ~lowBackslash)
       if ((lowFound & HIGH_BITS) !== 0) return at + lowestByte(lowFound & HIGH_BITS)
       const high = view.getInt32(at + 4, true)
       const highQuote = high ^ 0x22222222
       const highBackslash = high ^ 0x5c5c5c5c
-      const highFound = ((highQuote - 0x01010101) & ~highQuote) | ((highBackslash - 0x01010101) & ~highBackslash)
+      const highFound =
+        ((highQuote - 0x01010101) & ~highQuote) | ((highBackslash - 0x01010101) & ~highBackslash)
       if ((highFound & HIGH_BITS) !== 0) return at + 4 + lowestByte(highFound & HIGH_BITS)
       at += 8
     }
@@ -404,12 +411,13 @@ class JsonReader {
     if (codePoint < 0) return codePoint === TRUNCATED ? TRUNCATED : this.#brokenEscape(at, out)
     at += 6
     if (codePoint >= 0xd800 && codePoint < 0xdc00) {
-      if (at + 1 >= this.#end) return TRUNCATED
+      if (at >= this.#end) return TRUNCATED
+      if (this.#source[at] === 0x5c && at + 1 >= this.#end) return TRUNCATED
       if (this.#source[at] === 0x5c && this.#source[at + 1] === 0x75) {
         const low = this.#hex(at + 2)
         if (low === TRUNCATED) return TRUNCATED
         at = low < 0 ? this.#hexEnd(at + 2) : at + 6
-        if (low >= 0xdc00 && low < 0xe000) codePoint = 0x10000 + ((codePoint - 0xd800) << 10) + (low - 0xdc00)
+        if (low >= 0xdc00 && low < 0xe000) codePoint = paired(codePoint, low)
       }
     }
     if (codePoint >= 0xd800 && codePoint < 0xe000) codePoint = 0xfffd
@@ -450,11 +458,6 @@ const NULL = Buffer.from('null')
 
 const reader = new JsonReader()
 
-/** The index, 0 to 3, of the lowest byte whose high bit is set in `mask`, which is not 0. */
-function lowestByte(mask: number): number {
-  return (31 - Math.clz32(mask & -mask)) >> 3
-}
-
 /** Completes the map or array that started at `position`; 16 and more items move its content by 2 or 4 bytes. */
 function closeContainer(
   out: MsgpackWriter,
@@ -475,6 +478,11 @@ function closeContainer(
   if (extra === 2) bytes.writeUInt16BE(count, position + 1)
   else bytes.writeUInt32BE(count, position + 1)
   out.length += extra
+}
+
+/** The code point of two surrogates. */
+function paired(high: number, low: number): number {
+  return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
 }
 
 /** Writes the header of a string; returns the position after it. */
@@ -507,28 +515,4 @@ function placeHeader(out: MsgpackWriter, textStart: number): void {
     out.length += moved
   }
   writeStringHeader(out.bytes, textStart - 2, length)
-}
-
-/** Writes a code point as UTF-8; returns the position after it. */
-function writeUtf8(bytes: Buffer, at: number, codePoint: number): number {
-  if (codePoint < 0x80) {
-    bytes[at] = codePoint
-    return at + 1
-  }
-  if (codePoint < 0x800) {
-    bytes[at] = 0xc0 | (codePoint >> 6)
-    bytes[at + 1] = 0x80 | (codePoint & 0x3f)
-    return at + 2
-  }
-  if (codePoint < 0x10000) {
-    bytes[at] = 0xe0 | (codePoint >> 12)
-    bytes[at + 1] = 0x80 | ((codePoint >> 6) & 0x3f)
-    bytes[at + 2] = 0x80 | (codePoint & 0x3f)
-    return at + 3
-  }
-  bytes[at] = 0xf0 | (codePoint >> 18)
-  bytes[at + 1] = 0x80 | ((codePoint >> 12) & 0x3f)
-  bytes[at + 2] = 0x80 | ((codePoint >> 6) & 0x3f)
-  bytes[at + 3] = 0x80 | (codePoint & 0x3f)
-  return at + 4
 }

@@ -7,6 +7,18 @@
  * @hot bench/pipelines.ts
  */
 import {
+  CONTROL,
+  ESCAPE,
+  HIGH_BITS,
+  isTrailingPair,
+  lowestByte,
+  PLAIN,
+  plainEnd,
+  SEQUENCE_BYTES,
+  validSequenceBytes,
+  writeUnicodeEscape
+} from './json_text.ts'
+import {
   contentCount,
   headerSize,
   isString,
@@ -24,28 +36,10 @@ import {
   writeInteger
 } from './number_text.ts'
 
-/** In `ESCAPE`: copied as it is. */
-const PLAIN = 0
-/** In `ESCAPE`: the start of a UTF-8 sequence, or a byte that belongs to none. */
-const NOT_ASCII = 1
-/** In `ESCAPE`: written as `\u00xx`. Other values are the letter after the backslash. */
-const CONTROL = 2
-
-const ESCAPE = new Uint8Array(256)
-ESCAPE.fill(CONTROL, 0, 0x20)
-ESCAPE[0x7f] = CONTROL
-ESCAPE.fill(NOT_ASCII, 0x80)
-for (const [byte, letter] of [['"', '"'], ['\\', '\\'], ['\n', 'n'], ['\r', 'r'], ['\t', 't'], ['\b', 'b'], ['\f', 'f']]) {
-  ESCAPE[byte.charCodeAt(0)] = letter.charCodeAt(0)
-}
-
 const FALSE = Buffer.from('false')
 const TRUE = Buffer.from('true')
 const NULL = Buffer.from('null')
 const HEX = Buffer.from('0123456789abcdef')
-
-/** The high bit of each byte of a word. */
-const HIGH_BITS = 0x80808080 | 0
 
 /** Up to this many bytes a copy loop beats `latin1Write` and `copy`, which cross into C++. */
 const LOOP_COPY_BYTES = 24
@@ -202,8 +196,10 @@ export class JsonWriter {
 
   /** Writes a JavaScript string as a JSON string. */
   string(value: string): void {
-    const bytes = Buffer.from(value)
-    this.stringBytes(bytes, 0, bytes.length)
+    if (value.length > LOOP_COPY_BYTES || !this.#plainString(value)) {
+      const bytes = Buffer.from(value)
+      this.stringBytes(bytes, 0, bytes.length)
+    }
   }
 
   /** Writes bytes, valid UTF-8 or not, as a JSON string. */
@@ -406,7 +402,8 @@ export class JsonWriter {
     if (count > QUADRATIC_KEYS_MAX) return this.#manyPairs(source, at, count, first)
     if (count === 1 && first === this.#keyCount) return this.#pair(source, at)
     let seen = 0
-    for (let index = first; index < this.#keyCount; index++) seen |= 1 << (this.#keyHash[index] & 31)
+    for (let index = first; index < this.#keyCount; index++)
+      seen |= 1 << (this.#keyHash[index] & 31)
     for (let left = count; left > 0; left--) {
       const hash = keyHash(source, at)
       // One bit a key: nearly all keys are seen to be new without comparing.
@@ -541,9 +538,15 @@ export class JsonWriter {
         view.setInt32(at, low, true)
         view.setInt32(at + 4, high, true)
         const plainLow =
-          (low + 0x60606060) & ((low ^ 0x22222222) + 0x7f7f7f7f) & ((low ^ 0x5c5c5c5c) + 0x7f7f7f7f) & ~(low + 0x01010101)
+          (low + 0x60606060) &
+          ((low ^ 0x22222222) + 0x7f7f7f7f) &
+          ((low ^ 0x5c5c5c5c) + 0x7f7f7f7f) &
+          ~(low + 0x01010101)
         const plainHigh =
-          (high + 0x60606060) & ((high ^ 0x22222222) + 0x7f7f7f7f) & ((high ^ 0x5c5c5c5c) + 0x7f7f7f7f) & ~(high + 0x01010101)
+          (high + 0x60606060) &
+          ((high ^ 0x22222222) + 0x7f7f7f7f) &
+          ((high ^ 0x5c5c5c5c) + 0x7f7f7f7f) &
+          ~(high + 0x01010101)
         if ((plainLow & plainHigh & HIGH_BITS) !== HIGH_BITS) {
           const mask = ~plainLow & HIGH_BITS
           const skipped = mask === 0 ? 4 + lowestByte(~plainHigh & HIGH_BITS) : lowestByte(mask)
@@ -610,8 +613,15 @@ export class JsonWriter {
         const codePoint = ((lead & 0x1f) << 6) | (source[from + 1] & 0x3f)
         this.length = writeUnicodeEscape(this.bytes, this.length, codePoint)
         from += 2
-      } else if (lead > 0xe0 && lead < 0xf0 && lead !== 0xed && from + 2 < end && isTrailing(source[from + 1], source[from + 2])) {
-        const codePoint = ((lead & 0x0f) << 12) | ((source[from + 1] & 0x3f) << 6) | (source[from + 2] & 0x3f)
+      } else if (
+        lead > 0xe0 &&
+        lead < 0xf0 &&
+        lead !== 0xed &&
+        from + 2 < end &&
+        isTrailingPair(source[from + 1], source[from + 2])
+      ) {
+        const codePoint =
+          ((lead & 0x0f) << 12) | ((source[from + 1] & 0x3f) << 6) | (source[from + 2] & 0x3f)
         this.length = writeUnicodeEscape(this.bytes, this.length, codePoint)
         from += 3
       } else {
@@ -682,6 +692,22 @@ export class JsonWriter {
     return from
   }
 
+  /** Writes a short string if it needs no escape; false when it does. */
+  #plainString(value: string): boolean {
+    this.reserve(LOOP_COPY_BYTES + 2)
+    const { bytes } = this
+    let at = this.length
+    bytes[at++] = 0x22
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index)
+      if (code > 0x7f || ESCAPE[code] !== PLAIN) return false
+      bytes[at++] = code
+    }
+    bytes[at] = 0x22
+    this.length = at + 1
+    return true
+  }
+
   #open(source: Buffer): void {
     this.#source = source
     this.#sourceView = viewOf(source)
@@ -696,78 +722,6 @@ export class JsonWriter {
   }
 }
 
-/**
- * The position of the first byte from `from` on that a JSON string cannot hold as it is, or a position at most 15
- * bytes before `end`. Each byte of a word is tested by one addition that carries into its high bit: at least 0x20,
- * not 0x22, not 0x5c, below 0x7f. A byte that fails may upset those above it in its word, never those below.
- */
-function plainEnd(view: DataView, from: number, end: number): number {
-  const lastBlock = end - 16
-  while (from <= lastBlock) {
-    const a = view.getInt32(from, true)
-    const b = view.getInt32(from + 4, true)
-    const c = view.getInt32(from + 8, true)
-    const d = view.getInt32(from + 12, true)
-    const printable =
-      (a + 0x60606060) & (b + 0x60606060) & (c + 0x60606060) & (d + 0x60606060) &
-      ~((a + 0x01010101) | (b + 0x01010101) | (c + 0x01010101) | (d + 0x01010101))
-    const unquoted =
-      ((a ^ 0x22222222) + 0x7f7f7f7f) & ((b ^ 0x22222222) + 0x7f7f7f7f) &
-      ((c ^ 0x22222222) + 0x7f7f7f7f) & ((d ^ 0x22222222) + 0x7f7f7f7f)
-    const unescaped =
-      ((a ^ 0x5c5c5c5c) + 0x7f7f7f7f) & ((b ^ 0x5c5c5c5c) + 0x7f7f7f7f) &
-      ((c ^ 0x5c5c5c5c) + 0x7f7f7f7f) & ((d ^ 0x5c5c5c5c) + 0x7f7f7f7f)
-    if ((printable & unquoted & unescaped & HIGH_BITS) !== HIGH_BITS) break
-    from += 16
-  }
-  return from
-}
-
-/** The index, 0 to 3, of the lowest byte whose high bit is set in `mask`, which is not 0. */
-function lowestByte(mask: number): number {
-  return (31 - Math.clz32(mask & -mask)) >> 3
-}
-
-function isTrailing(first: number, second: number): boolean {
-  return ((first & 0xc0) | ((second & 0xc0) >> 2)) === 0xa0
-}
-
-/** Bytes of the UTF-8 sequence that each byte from 0x80 on announces; 1 for those that start none. */
-const SEQUENCE_BYTES = new Uint8Array(128).fill(1)
-SEQUENCE_BYTES.fill(2, 0x40)
-SEQUENCE_BYTES.fill(3, 0x60)
-SEQUENCE_BYTES.fill(4, 0x70)
-SEQUENCE_BYTES.fill(5, 0x78)
-SEQUENCE_BYTES.fill(6, 0x7c)
-
-/** Bytes of the well-formed UTF-8 sequence at `from`, 2 to 4, or 0 when it is not well formed. */
-function validSequenceBytes(source: Buffer, from: number, end: number): number {
-  const lead = source[from]
-  const second = from + 1 < end ? source[from + 1] : 0
-  if (lead < 0xc2 || lead > 0xf4) return 0
-  if (lead === 0xe0 && second < 0xa0) return 0
-  if (lead === 0xed && second > 0x9f) return 0
-  if (lead === 0xf0 && second < 0x90) return 0
-  if (lead === 0xf4 && second > 0x8f) return 0
-  const length = SEQUENCE_BYTES[lead - 0x80]
-  if (from + length > end) return 0
-  for (let index = 1; index < length; index++) {
-    if ((source[from + index] & 0xc0) !== 0x80) return 0
-  }
-  return length
-}
-
-/** Writes `\uxxxx`; returns the position after it. */
-function writeUnicodeEscape(bytes: Buffer, at: number, codeUnit: number): number {
-  bytes[at] = 0x5c
-  bytes[at + 1] = 0x75
-  bytes[at + 2] = HEX[codeUnit >> 12]
-  bytes[at + 3] = HEX[(codeUnit >> 8) & 0x0f]
-  bytes[at + 4] = HEX[(codeUnit >> 4) & 0x0f]
-  bytes[at + 5] = HEX[codeUnit & 0x0f]
-  return at + 6
-}
-
 /** A hash of the string at `at`, or `NO_STRING`. It looks at the length and three bytes only. */
 function keyHash(source: Buffer, at: number): number {
   const byte = source[at]
@@ -777,7 +731,7 @@ function keyHash(source: Buffer, at: number): number {
   if (length === 0) return 1
   const middle = source[start + (length >> 1)]
   const mixed = (length << 24) ^ (source[start] << 16) ^ (middle << 8) ^ source[start + length - 1]
-  return (Math.imul(mixed, 0x9e3779b1) >>> 7) | 1 << 26
+  return (Math.imul(mixed, 0x9e3779b1) >>> 7) | (1 << 26)
 }
 
 function isSameString(left: Buffer, leftAt: number, right: Buffer, rightAt: number): boolean {

@@ -8,7 +8,16 @@ import { isAscii, isUtf8 } from 'node:buffer'
 import { Extension, Float } from './msgpack_writer.ts'
 
 /** What a header byte introduces. */
-export type ValueType = 'nil' | 'boolean' | 'integer' | 'float' | 'string' | 'binary' | 'array' | 'map' | 'extension'
+export type ValueType =
+  | 'nil'
+  | 'boolean'
+  | 'integer'
+  | 'float'
+  | 'string'
+  | 'binary'
+  | 'array'
+  | 'map'
+  | 'extension'
 
 /** A decoded value: 64-bit integers beyond 2^53 are bigint, doubles with a whole value are `Float`. */
 export type Decoded =
@@ -32,8 +41,24 @@ for (let byte = 0; byte < 0x80; byte++) FIXED_SIZE[byte] = 1
 for (let byte = 0xa0; byte < 0xc0; byte++) FIXED_SIZE[byte] = 1 + (byte & 0x1f)
 for (let byte = 0xe0; byte < 0x100; byte++) FIXED_SIZE[byte] = 1
 for (const [byte, size] of [
-  [0xc0, 1], [0xc2, 1], [0xc3, 1], [0xca, 5], [0xcb, 9], [0xcc, 2], [0xcd, 3], [0xce, 5], [0xcf, 9],
-  [0xd0, 2], [0xd1, 3], [0xd2, 5], [0xd3, 9], [0xd4, 3], [0xd5, 4], [0xd6, 6], [0xd7, 10], [0xd8, 18]
+  [0xc0, 1],
+  [0xc2, 1],
+  [0xc3, 1],
+  [0xca, 5],
+  [0xcb, 9],
+  [0xcc, 2],
+  [0xcd, 3],
+  [0xce, 5],
+  [0xcf, 9],
+  [0xd0, 2],
+  [0xd1, 3],
+  [0xd2, 5],
+  [0xd3, 9],
+  [0xd4, 3],
+  [0xd5, 4],
+  [0xd6, 6],
+  [0xd7, 10],
+  [0xd8, 18]
 ]) {
   FIXED_SIZE[byte] = size
 }
@@ -325,11 +350,19 @@ function decodeNested(bytes: Buffer, cursor: { at: number }, depth: number): Dec
     case 'binary':
       return Buffer.from(bytes.subarray(start, start + count))
     default:
-      return new Extension(bytes.readInt8(start - 1), Buffer.from(bytes.subarray(start, start + count)))
+      return new Extension(
+        bytes.readInt8(start - 1),
+        Buffer.from(bytes.subarray(start, start + count))
+      )
   }
 }
 
-function decodeArray(bytes: Buffer, cursor: { at: number }, count: number, depth: number): Decoded[] {
+function decodeArray(
+  bytes: Buffer,
+  cursor: { at: number },
+  count: number,
+  depth: number
+): Decoded[] {
   const items: Decoded[] = []
   for (let index = 0; index < count; index++) items.push(decodeNested(bytes, cursor, depth + 1))
   return items

@@ -318,7 +318,7 @@ export class MsgpackWriter {
   }
 
   #shortString(value: string): void {
-    this.reserve(LOOP_COPY_LIMIT * 3 + 3)
+    this.reserve(LOOP_COPY_LIMIT * 3 + 5)
     const { bytes } = this
     const { length } = value
     let at = this.length + 1

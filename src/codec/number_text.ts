@@ -5,6 +5,9 @@
  * @hot bench/pipelines.ts
  */
 
+/** Enough digits to tell a tie from its neighbours; the most that JavaScript gives. */
+const EXACT_DIGITS = 100
+
 /** Digits that `%.16g` keeps. */
 const PRECISION = 16
 
@@ -72,8 +75,11 @@ function digitCount(value: number): number {
 /** Room for the text of `writeG16`: a sign, `0.000`, 16 digits, a point. */
 export const G16_TEXT_BYTES = 24
 
-/** Powers of ten that a double holds exactly, and each one's upper half of bits, for exact products. */
-const POWERS_OF_TEN = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`))
+/** 10^0 to 10^22, the powers of ten that a double holds exactly. */
+export const POWERS_OF_TEN = Float64Array.from({ length: 23 }, (_, exponent) =>
+  Number(`1e${exponent}`)
+)
+/** The upper half of the bits of each, for exact products. */
 const POWERS_UPPER = POWERS_OF_TEN.map(upperHalf)
 
 /**
@@ -120,7 +126,8 @@ function writeScaled(bytes: Buffer, at: number, size: number, exponent: number):
   const lower = size - upper
   const powerUpper = POWERS_UPPER[power]
   const powerLower = POWERS_OF_TEN[power] - powerUpper
-  const lost = upper * powerUpper - product + upper * powerLower + lower * powerUpper + lower * powerLower
+  const lost =
+    upper * powerUpper - product + upper * powerLower + lower * powerUpper + lower * powerLower
   const whole = Math.floor(product)
   let high = Math.floor(whole / 1e8)
   let low = whole - high * 1e8 + rounding(whole, product - whole, lost)
@@ -131,8 +138,7 @@ function writeScaled(bytes: Buffer, at: number, size: number, exponent: number):
     low += 1e8
     high--
   }
-  // Rounded up to the next power of ten.
-  if (high >= 1e8) return writeScaledDigits(bytes, at, 10000000, 0, exponent + 1)
+  // It cannot reach the next power of ten: the last double below one is 1.1e-16 of it away, half a digit is 0.5e-16.
   return writeScaledDigits(bytes, at, high, low, exponent)
 }
 
@@ -152,7 +158,13 @@ function upperHalf(value: number): number {
 }
 
 /** Writes eight and eight digits with the point where `exponent` puts it, without trailing zeros. */
-function writeScaledDigits(bytes: Buffer, at: number, high: number, low: number, exponent: number): number {
+function writeScaledDigits(
+  bytes: Buffer,
+  at: number,
+  high: number,
+  low: number,
+  exponent: number
+): number {
   if (exponent < 0) {
     bytes[at++] = 0x30
     bytes[at++] = 0x2e
@@ -217,7 +229,7 @@ function roundedToEven(value: number): string {
   const mark = text.indexOf('e')
   if ((text.charCodeAt(mark - 1) & 1) === 0) return text
   // Only an exact tie has a 17th digit of 5 and nothing after it.
-  const exact = value.toExponential(100)
+  const exact = value.toExponential(EXACT_DIGITS)
   if (exact[exact.indexOf('.') + PRECISION] !== '5') return text
   const tail = exact.slice(exact.indexOf('.') + PRECISION + 1, exact.indexOf('e'))
   if (!/^0*$/.test(tail)) return text
@@ -246,6 +258,6 @@ function placed(digits: string, exponent: number): string {
 
 /** True when the digits after `digits` decimals are exactly a 5. */
 function isTie(value: number, digits: number): boolean {
-  const exact = value.toFixed(Math.min(100, digits + 60))
+  const exact = value.toFixed(EXACT_DIGITS)
   return /^50*$/.test(exact.slice(exact.indexOf('.') + 1 + digits))
 }

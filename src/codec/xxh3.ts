@@ -33,7 +33,8 @@ export function xxh3(input: Buffer): bigint {
   if (length <= 3) return hash1to3(input, length)
   if (length <= 8) return hash4to8(input, length)
   if (length <= 16) return hash9to16(input, length)
-  const total = (BigInt(length) * PRIME64_1 + mix16(input, 0, 0) + mix16(input, length - 16, 16)) & MASK
+  const total =
+    (BigInt(length) * PRIME64_1 + mix16(input, 0, 0) + mix16(input, length - 16, 16)) & MASK
   return avalanche(total)
 }
 

@@ -306,6 +306,7 @@ function parse(text: string): Part[] | AccessorError {
       parts.push({ kind: 'key', key })
       pending = end
       at = text.indexOf('$', end + 1)
+      // What ended the last key is lost when nothing follows it.
       if (at < 0 && end + 1 >= text.length) return parts
     }
   }

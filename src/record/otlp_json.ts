@@ -72,7 +72,8 @@ export class OtlpJson {
     const otlpAt = findAnyCase(chunk, eventMetadataAt(at), 'otlp')
     this.#item()
     this.#open('{')
-    const nanoseconds = integerText(chunk, findAnyCase(chunk, otlpAt, 'timestamp')) ?? eventTime(chunk, at)
+    const nanoseconds =
+      integerText(chunk, findAnyCase(chunk, otlpAt, 'timestamp')) ?? eventTime(chunk, at)
     if (nanoseconds !== '0') this.#textField('timeUnixNano', nanoseconds)
     if (otlpAt >= 0) this.#metadata(chunk, otlpAt)
     this.#body(chunk, bodyAt)
@@ -105,7 +106,8 @@ export class OtlpJson {
     let valueAt = findAnyCase(chunk, bodyAt, 'log')
     if (valueAt < 0) valueAt = findAnyCase(chunk, bodyAt, 'message')
     if (valueAt < 0) valueAt = bodyAt
-    if (typeOf(chunk[valueAt]) !== 'nil') this.#optional('body', () => this.#anyValue(chunk, valueAt))
+    if (typeOf(chunk[valueAt]) === 'nil') return
+    this.#optional('body', () => this.#anyValue(chunk, valueAt))
   }
 
   #id(key: string, chunk: Buffer, at: number, hexBytes: number): void {
@@ -152,7 +154,10 @@ export class OtlpJson {
         break
       case 'binary': {
         const start = at + headerSize(byte)
-        this.#textField('bytesValue', chunk.toString('base64', start, start + contentCount(chunk, at)))
+        this.#textField(
+          'bytesValue',
+          chunk.toString('base64', start, start + contentCount(chunk, at))
+        )
         break
       }
       case 'array':
@@ -256,7 +261,7 @@ export class OtlpJson {
     for (let from = start; from < end; from++) {
       const byte = chunk[from]
       if (byte >= 0x20 && byte !== 0x22 && byte !== 0x5c) this.#out.byte(byte)
-      else this.#out.ascii(ESCAPES.get(byte) ?? `\\u00${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+      else this.#out.ascii(ESCAPES.get(byte) ?? unicodeEscape(byte))
     }
     this.#out.byte(0x22)
   }
@@ -272,15 +277,19 @@ const ESCAPES: ReadonlyMap<number, string> = new Map([
   [0x09, '\\t']
 ])
 
+function unicodeEscape(byte: number): string {
+  return `\\u00${byte.toString(16).toUpperCase().padStart(2, '0')}`
+}
+
 /** The position of the value of the first key of this name, in any case, in the map at `mapAt`, or -1. */
 function findAnyCase(chunk: Buffer, mapAt: number, name: string): number {
   if (mapAt < 0 || !isMap(chunk[mapAt])) return -1
   let at = mapAt + headerSize(chunk[mapAt])
   for (let left = contentCount(chunk, mapAt); left > 0; left--) {
     const valueAt = skip(chunk, at)
-    if (isString(chunk[at]) && contentCount(chunk, at) === name.length) {
-      if (bytesToString(chunk, valueAt - name.length, valueAt).toLowerCase() === name) return valueAt
-    }
+    const isAsLong = isString(chunk[at]) && contentCount(chunk, at) === name.length
+    const start = valueAt - name.length
+    if (isAsLong && bytesToString(chunk, start, valueAt).toLowerCase() === name) return valueAt
     at = skip(chunk, valueAt)
   }
   return -1
@@ -294,7 +303,9 @@ function integerText(chunk: Buffer, at: number): string | undefined {
 
 /** Nanoseconds since the epoch. */
 function eventTime(chunk: Buffer, at: number): string {
-  return String(BigInt(eventSeconds(chunk, at)) * 1_000_000_000n + BigInt(eventNanoseconds(chunk, at)))
+  return String(
+    BigInt(eventSeconds(chunk, at)) * 1_000_000_000n + BigInt(eventNanoseconds(chunk, at))
+  )
 }
 
 /** The shortest text that gives the double again, `1.0` for whole numbers, `1e300` for large ones. */

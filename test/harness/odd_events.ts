@@ -19,12 +19,16 @@ export class Encoded {
 
 export type Pair = readonly [key: Encodable | Encoded, value: Encodable | Encoded]
 
-/** Encodes an event whose body has these pairs, repeated keys and all. */
+/** A body: an object, or pairs where keys repeat or are no text. */
+export type Body = readonly Pair[] | Readonly<Record<string, Encodable | Encoded>>
+
+/** Encodes an event, repeated keys and all. */
 export function encodeEvent(
   time: readonly [seconds: number, nanoseconds: number],
-  pairs: readonly Pair[],
+  body: Body,
   metadata?: Encodable
 ): Buffer {
+  const pairs: readonly Pair[] = isPairs(body) ? body : Object.entries(body)
   const out = new MsgpackWriter()
   writeEventHeader(out, time[0], time[1])
   if (metadata !== undefined) {
@@ -37,6 +41,10 @@ export function encodeEvent(
     else out.value(value)
   }
   return Buffer.from(out.written())
+}
+
+function isPairs(body: Body): body is readonly Pair[] {
+  return Array.isArray(body)
 }
 
 /** The input `encoded`, which takes encoded events; for `PipelineOptions.plugins`. */
@@ -67,7 +75,11 @@ export class EncodedInput {
 const SECONDS = 1_700_000_000
 
 const BODIES: readonly (readonly Pair[])[] = [
-  [['message', 'abc'], ['n', 1], ['neg', -5]],
+  [
+    ['message', 'abc'],
+    ['n', 1],
+    ['neg', -5]
+  ],
   [
     ['one', new Encoded('cb3ff0000000000000')],
     ['tenth', 0.1],
@@ -77,8 +89,17 @@ const BODIES: readonly (readonly Pair[])[] = [
     ['third', 1 / 3],
     ['1e-7', 1e-7]
   ],
-  [['nan', Number.NaN], ['inf', Number.POSITIVE_INFINITY], ['-inf', Number.NEGATIVE_INFINITY]],
-  [['u64', 2n ** 64n - 1n], ['i64', -(2n ** 63n)], ['odd', 2n ** 53n + 1n], ['i32', -(2 ** 31)]],
+  [
+    ['nan', Number.NaN],
+    ['inf', Number.POSITIVE_INFINITY],
+    ['-inf', Number.NEGATIVE_INFINITY]
+  ],
+  [
+    ['u64', 2n ** 64n - 1n],
+    ['i64', -(2n ** 63n)],
+    ['odd', 2n ** 53n + 1n],
+    ['i32', -(2 ** 31)]
+  ],
   [
     ['nil', null],
     ['yes', true],
@@ -93,15 +114,40 @@ const BODIES: readonly (readonly Pair[])[] = [
     ['quotes', '"\\/'],
     ['wide', 'h\u00e9llo \u{1f600} \u0451']
   ],
-  [['k', 1], ['a', 'x'], ['k', 2]],
+  [
+    ['k', 1],
+    ['a', 'x'],
+    ['k', 2]
+  ],
   [],
-  [['bin', new Encoded('c4080022615c7f80ff0a')], ['ext', new Encoded('d60501226180')]],
-  [[1, 'int key'], [null, 'nil key'], [true, 'bool'], [[1], 'array key']],
-  [['time', 'record time'], ['date', 'record date'], ['t', 'tee'], ['message', { a: 1 }], ['log', 'x']]
+  [
+    ['bin', new Encoded('c4080022615c7f80ff0a')],
+    ['ext', new Encoded('d60501226180')]
+  ],
+  [
+    [1, 'int key'],
+    [null, 'nil key'],
+    [true, 'bool'],
+    [[1], 'array key']
+  ],
+  [
+    ['time', 'record time'],
+    ['date', 'record date'],
+    ['t', 'tee'],
+    ['message', { a: 1 }],
+    ['log', 'x']
+  ]
 ]
 
 /** One event of each kind, a second and 7 ns apart, then one with metadata. */
 export const ODD_EVENTS: readonly Buffer[] = [
   ...BODIES.map((pairs, index) => encodeEvent([SECONDS + index, 123_456_789 + index * 7], pairs)),
-  encodeEvent([SECONDS + 100, 5], [['message', 'abc'], ['n', 1]], { m: 'x', n: 1 })
+  encodeEvent(
+    [SECONDS + 100, 5],
+    [
+      ['message', 'abc'],
+      ['n', 1]
+    ],
+    { m: 'x', n: 1 }
+  )
 ]

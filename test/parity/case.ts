@@ -11,8 +11,8 @@
  *     expected/log                        its warnings and errors
  *     expected/end                        how it ended, unless it ended by itself with status 0
  *
- * A case runs in a fresh copy of its folder, in which `conf` is the repository's `conf` and `shared` is
- * test/parity/shared.
+ * A case runs in a fresh copy of its folder, in which `conf` is the repository's `conf`, `shared` is test/parity/shared,
+ * and `out` is there.
  */
 import {
   cpSync,
@@ -99,15 +99,22 @@ export function placeCase({ directory }: ParityCase, target: string): void {
   cpSync(directory, target, { recursive: true, filter: source => source !== expected })
   symlinkSync(CONF, join(target, 'conf'))
   symlinkSync(SHARED, join(target, 'shared'))
+  // Fluent Bit loses the data of an output that finds its folder made by another output meanwhile.
+  mkdirSync(join(target, 'out'), { recursive: true })
 }
 
-/** Content of all files below a folder, by path in it; without the shared folders. */
+/** Databases of positions: what they hold besides positions differs from run to run. */
+const DATABASE = /\.db(-wal|-shm)?$/
+
+/** Content of all files below a folder, by path in it; without the shared folders and databases. */
 export function readTree(directory: string): Map<string, string> {
   const files = new Map<string, string>()
   const paths = readdirSync(directory, { recursive: true, encoding: 'utf8' }).toSorted()
   for (const path of paths) {
     const isShared = LINKS.some(link => path === link || path.startsWith(`${link}/`))
-    if (isShared || !statSync(join(directory, path)).isFile()) continue
+    if (isShared || DATABASE.test(path)) continue
+    const stats = statSync(join(directory, path), { throwIfNoEntry: false })
+    if (stats?.isFile() !== true) continue
     files.set(path, readFileSync(join(directory, path), 'latin1'))
   }
   return files

@@ -46,19 +46,30 @@ export function describePart(expected: RunResult, actual: RunResult, part: strin
   const lines: string[] = []
   for (let index = 0; index < Math.max(ours.length, theirs.length) && lines.length < 20; index++) {
     if (ours[index] === theirs[index]) continue
-    if (theirs[index] !== undefined) lines.push(`  fluent-bit ${index + 1}: ${shown(theirs[index])}`)
-    if (ours[index] !== undefined) lines.push(`  spillway   ${index + 1}: ${shown(ours[index])}`)
+    const from = firstDifference(theirs[index] ?? '', ours[index] ?? '')
+    if (index in theirs) lines.push(`  fluent-bit ${index + 1}: ${shown(theirs[index], from)}`)
+    if (index in ours) lines.push(`  spillway   ${index + 1}: ${shown(ours[index], from)}`)
   }
   return lines.join('\n')
 }
 
-const SHOWN_MAX = 600
+function firstDifference(one: string, other: string): number {
+  let index = 0
+  while (index < one.length && one[index] === other[index]) index++
+  return index
+}
 
-/** Bytes that a terminal cannot show are written as escapes. */
-function shown(line: string): string {
+/** Characters that are shown of a line, and of these before the first difference. */
+const SHOWN_MAX = 300
+const SHOWN_BEFORE = 100
+
+/** The part of a line that differs; bytes that a terminal cannot show are written as escapes. */
+function shown(line: string, from: number): string {
+  const start = from < SHOWN_MAX - SHOWN_BEFORE ? 0 : from - SHOWN_BEFORE
+  const end = start + SHOWN_MAX
   // oxlint-disable-next-line no-control-regex
-  const escaped = line.replace(/[\x00-\x08\x0b-\x1f\x7f-\xff]/g, byte => {
+  const escaped = line.slice(start, end).replace(/[\x00-\x08\x0b-\x1f\x7f-\xff]/g, byte => {
     return `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`
   })
-  return escaped.length > SHOWN_MAX ? `${escaped.slice(0, SHOWN_MAX)}…` : escaped
+  return `${start > 0 ? '…' : ''}${escaped}${end < line.length ? '…' : ''}`
 }

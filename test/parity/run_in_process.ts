@@ -21,7 +21,7 @@ const QUIET_MS = 1500
 const POLL_MS = 10
 
 /** A run that must be stopped gets so long to print something that it should not. */
-const RUN_MIN_MS = 300
+const RUN_MIN_MS = 100
 
 /** Runs the pipeline of a case in a fresh copy of its folder. */
 export async function runInProcess(

@@ -10,6 +10,9 @@ import { logWithPlaceholders, withPlaceholders } from './placeholders.ts'
 /** A program that has printed nothing new for so long, and runs since longer than this, has done its work. */
 const QUIET_MS = 1500
 const POLL_MS = 50
+
+/** The last log line of a start. */
+const STARTED = '[engine] Shutdown Grace Period='
 const RUN_MAX_MS = 20_000
 
 /** Says that a run has given all that is expected, so that it can be stopped at once. */
@@ -51,15 +54,15 @@ class ProgramRun {
 
   async run(isComplete: IsComplete): Promise<RunResult> {
     const { args, environment, stdin } = this.#case
-    const input = openSync(stdin === undefined ? '/dev/null' : join(this.#directory, stdin), 'r')
     const output = openSync(this.#stdout, 'a')
     const error = openSync(this.#stderr, 'a')
     const child = spawn(this.#program, args, {
       cwd: this.#directory,
       env: { ...runEnvironment(), ...environment },
-      stdio: [input, output, error]
+      stdio: [stdin === undefined ? 'ignore' : 'pipe', output, error]
     })
-    for (const fd of [input, output, error]) closeSync(fd)
+    for (const fd of [output, error]) closeSync(fd)
+    if (stdin !== undefined) child.stdin?.end(readFileSync(join(this.#directory, stdin)))
     const ended = new Promise<string>(resolve => {
       child.on('exit', (code, signal) => resolve(`exit ${signal ?? code}`))
       child.on('error', cause => resolve(cause.message))
@@ -88,9 +91,15 @@ class ProgramRun {
         quietSinceMs = Date.now()
       }
       if (isComplete(this.#result('stopped, exit 0'))) return false
-      if (Date.now() > quietSinceMs + QUIET_MS) return false
+      if (Date.now() > quietSinceMs + QUIET_MS && !this.#isBusy()) return false
     }
     return false
+  }
+
+  /** Whether the program starts or stops at the moment; it ends by itself then, or has more to say. */
+  #isBusy(): boolean {
+    const log = readFileSync(this.#stderr, 'latin1')
+    return !log.includes(STARTED) || log.includes('[engine] service will shutdown')
   }
 
   #size(): number {

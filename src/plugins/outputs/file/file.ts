@@ -1,0 +1,307 @@
+/**
+ * file: appends events to files.
+ * Source: Fluent Bit 5.1.1 plugins/out_file/file.c, docs pipeline/outputs/file.md.
+ * Like it, and unlike its documentation: the csv line of names comes with every flush (`ftell` of a file opened for
+ * appending and reading is 0 in glibc), and a record without a destination under `error` ends its chunk for good.
+ * Differs: a chunk that could not be written is taken out of the file again where possible and sent again, as is one
+ * whose file could not be opened for want of space, memory or descriptors (Fluent Bit loses the first without a word
+ * and drops the second); what is wrong with destinations is reported once a chunk, not once a record; with dynamic
+ * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too.
+ */
+import type { SystemError } from '../../../base/system_error.ts'
+import { JsonWriter } from '../../../codec/json_writer.ts'
+import { choice, flag, int, size, text, type Values } from '../../../config/options.ts'
+import type { ChunkView, OutputContext } from '../../../plugin/context.ts'
+import { defineOutput, type Output } from '../../../plugin/define.ts'
+import { type Delivery, drop, OK, retry } from '../../../plugin/delivery.ts'
+import { compileTemplate } from '../../../record/accessor.ts'
+import { type AppendFile, openAppendFile } from '../../common/append_file.ts'
+import { Destinations, isDynamic, joinPath, sortByFile } from './destinations.ts'
+import { Csv, type LineFormat, Ltsv, PlainJson, RawEvents, TagTimeJson } from './formats.ts'
+import { AllEvents, PART_BYTES, type PartSource, RawChunk, SomeEvents } from './parts.ts'
+import { Rotation } from './rotation.ts'
+import { tagFileName } from './tag_file_name.ts'
+import { TemplateLine } from './template.ts'
+
+const ACTIONS = ['error', 'drop', 'fallback'] as const
+const FORMATS = ['out_file', 'plain', 'csv', 'ltsv', 'template', 'msgpack'] as const
+
+const OPTIONS = {
+  path: text({ doc: 'Folder of the files; may have record accessors after a fixed beginning' }),
+  file: text({ doc: 'Name of the file; made from the tag unless set; may have record accessors' }),
+  enable_strftime: flag({
+    default: 'false',
+    doc: 'Replace %Y and the like in path and file by the time of the record in UTC'
+  }),
+  max_dynamic_files: int({
+    default: '1024',
+    doc: 'Different files that record accessors and time may lead to; 0 is no limit'
+  }),
+  on_missing_field: choice(ACTIONS, {
+    default: 'error',
+    doc: 'What to do with a record without the field, or with an unsafe one: error, drop, fallback'
+  }),
+  on_limit_reached: choice(ACTIONS, {
+    default: 'error',
+    doc: 'What to do with a record that max_dynamic_files has no room for: error, drop, fallback'
+  }),
+  fallback_path: text({ doc: 'Folder of the file for records without a destination' }),
+  fallback_file: text({ doc: 'Name of the file for records without a destination' }),
+  format: choice(FORMATS, {
+    doc: 'out_file (tag, time and JSON), plain (JSON), csv, ltsv, template or msgpack'
+  }),
+  delimiter: text({ doc: 'Between fields of csv and ltsv: tab (or \\t), space or comma' }),
+  label_delimiter: text({ doc: 'Between key and value of ltsv: tab (or \\t), space or comma' }),
+  template: text({ default: '{time} {message}', doc: 'The line of the format template' }),
+  csv_column_names: flag({ default: 'false', doc: 'Begin with a line of the keys' }),
+  mkdir: flag({ default: 'false', doc: 'Make missing folders' }),
+  rotate: flag({ default: 'false', doc: 'Rename the file when it has reached its size' }),
+  rotate_max_size: size({ default: '100M', doc: 'Size at which the file is rotated' }),
+  rotate_max_files: int({ default: '7', doc: 'Rotated files to keep' }),
+  rotate_gzip: flag({ default: 'true', doc: 'Compress rotated files' })
+}
+
+type FileValues = Values<typeof OPTIONS>
+
+export const file = defineOutput({
+  name: 'file',
+  summary: 'Generates log files',
+  upstream: 'plugins/out_file/file.c',
+  options: OPTIONS,
+  create: (values, context) => new FileOutput(values, context)
+})
+
+/** Room of a part: it is full when its last line crosses `PART_BYTES`. */
+const PART_BYTES_ROOM = PART_BYTES + 65_536
+
+/** A part with room for more than this is given up after the flush: one large event has made it grow. */
+const PART_BYTES_KEPT = 4 * PART_BYTES
+
+/** Failures to open that may pass; any other is for good, and Fluent Bit's answer to all. */
+const PASSING = new Set(['EAGAIN', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ENOSPC'])
+
+const CANNOT_OPEN = 'cannot_open'
+
+class FileOutput implements Output {
+  readonly #values: FileValues
+  readonly #context: OutputContext
+  readonly #format: LineFormat
+  readonly #rotation: Rotation | undefined
+  readonly #destinations: Destinations | undefined
+  readonly #parts: [JsonWriter, JsonWriter]
+
+  constructor(values: FileValues, context: OutputContext) {
+    this.#values = values
+    this.#context = context
+    this.#format = formatOf(values)
+    this.#destinations = destinationsOf(values, context)
+    this.#rotation = rotationOf(values, context)
+    this.#parts = [this.#newPart(), this.#newPart()]
+  }
+
+  start(): void {
+    this.#rotation?.announce()
+  }
+
+  async flush(chunk: ChunkView): Promise<Delivery> {
+    if (this.#destinations !== undefined) return this.#flushDynamic(chunk, this.#destinations)
+    const { path, file: name } = this.#values
+    const source = this.#values.format === 'msgpack' ? new RawChunk(chunk) : this.#allEvents(chunk)
+    return this.#append(joinPath(path, name ?? tagFileName(chunk.tag)), source)
+  }
+
+  async stop(): Promise<void> {
+    await this.#rotation?.idle()
+  }
+
+  #allEvents(chunk: ChunkView): PartSource {
+    this.#format.begin(chunk.tag)
+    return new AllEvents(chunk, this.#format)
+  }
+
+  /** Sorts the events by file and writes file after file. */
+  async #flushDynamic(chunk: ChunkView, destinations: Destinations): Promise<Delivery> {
+    const sorted = sortByFile(chunk, destinations)
+    for (const message of sorted.dropped.keys()) {
+      this.#context.log.warn(`dropping record: ${message}`)
+    }
+    const delivery = await this.#appendAll(chunk, sorted.files, destinations)
+    destinations.end()
+    if (delivery.kind !== 'ok') return delivery
+    if (sorted.failure !== undefined) {
+      this.#context.log.error(sorted.failure.message)
+      return drop(sorted.failure.reason)
+    }
+    for (const { reason, records, bytes } of sorted.dropped.values()) {
+      this.#context.dropped(reason, records, bytes)
+    }
+    return OK
+  }
+
+  async #appendAll(
+    chunk: ChunkView,
+    files: ReadonlyMap<string, readonly number[]>,
+    destinations: Destinations
+  ): Promise<Delivery> {
+    for (const [path, positions] of files) {
+      this.#format.begin(chunk.tag)
+      const delivery = await this.#append(path, new SomeEvents(chunk, positions, this.#format))
+      if (delivery.kind === 'ok' || delivery.reason !== CANNOT_OPEN) destinations.opened(path)
+      if (delivery.kind !== 'ok') return delivery
+    }
+    return OK
+  }
+
+  async #append(path: string, source: PartSource): Promise<Delivery> {
+    await this.#rotation?.prepare(path)
+    const opened = openAppendFile(path, this.#values.mkdir)
+    if (!opened.ok) {
+      this.#report(opened.error, `error opening: ${path}`)
+      return PASSING.has(opened.error.code) ? retry(CANNOT_OPEN) : drop(CANNOT_OPEN)
+    }
+    const failure = await this.#write(opened.file, source)
+    if (failure === undefined) return OK
+    this.#report(failure, `error writing: ${path}`)
+    return retry('cannot_write')
+  }
+
+  /** Writes all parts and closes the file; answers what went wrong, if anything. */
+  async #write(target: AppendFile, source: PartSource): Promise<SystemError | undefined> {
+    let pending: Promise<SystemError | undefined> = Promise.resolve(undefined)
+    let isComplete = false
+    try {
+      let turn = 0
+      let isMore = true
+      while (isMore) {
+        const part = this.#parts[turn]
+        part.length = 0
+        isMore = source.fill(part)
+        const failure = await pending
+        if (failure !== undefined) return failure
+        pending = target.append(part.bytes, part.length)
+        turn = 1 - turn
+      }
+      const failure = await pending
+      isComplete = failure === undefined
+      return failure ?? target.close()
+    } finally {
+      if (!isComplete) await abandon(target, pending)
+      this.#releaseParts()
+    }
+  }
+
+  #releaseParts(): void {
+    for (const [index, part] of this.#parts.entries()) {
+      part.clear()
+      if (part.bytes.length > PART_BYTES_KEPT) this.#parts[index] = this.#newPart()
+    }
+  }
+
+  /** Memory that is never written to stays with the system. */
+  #newPart(): JsonWriter {
+    return new JsonWriter({ ...this.#context.json, capacity: PART_BYTES_ROOM })
+  }
+
+  #report({ number, text: words }: SystemError, message: string): void {
+    this.#context.log.error(`[errno=${number}] ${words}`)
+    this.#context.log.error(message)
+  }
+}
+
+/** Takes back what was written and closes the file, which must not happen under a write. */
+async function abandon(
+  target: AppendFile,
+  pending: Promise<SystemError | undefined>
+): Promise<void> {
+  await pending
+  target.takeBack()
+  target.close()
+}
+
+function formatOf(values: FileValues): LineFormat {
+  const delimiter = delimiterOf(values.delimiter)
+  switch (values.format) {
+    case 'plain':
+      return new PlainJson()
+    case 'csv':
+      return new Csv(delimiter ?? ',', values.csv_column_names)
+    case 'ltsv':
+      return new Ltsv(delimiter ?? '\t', delimiterOf(values.label_delimiter) ?? ':')
+    case 'template':
+      return new TemplateLine(values.template)
+    case 'msgpack':
+      return new RawEvents()
+    default:
+      return new TagTimeJson()
+  }
+}
+
+/** Undefined for other words, which leave the format's own delimiter in force. */
+function delimiterOf(word: string | undefined): string | undefined {
+  switch (word?.toLowerCase()) {
+    case '\\t':
+    case 'tab':
+      return '\t'
+    case 'space':
+      return ' '
+    case 'comma':
+      return ','
+    default:
+      return undefined
+  }
+}
+
+function destinationsOf(values: FileValues, context: OutputContext): Destinations | undefined {
+  const { path, file: name, enable_strftime: hasTime, fallback_file: fallbackFile } = values
+  if (values.max_dynamic_files < 0) {
+    throw context.invalid('max_dynamic_files', 'value must be 0 or more')
+  }
+  const usesFallback = [values.on_missing_field, values.on_limit_reached].includes('fallback')
+  if (usesFallback && fallbackFile === undefined) {
+    throw context.invalid('fallback_file', 'it is required for fallback actions')
+  }
+  if (path?.startsWith('$') === true) {
+    throw context.invalid('path', 'it must include a static prefix before record accessors')
+  }
+  checkAccessor('path', path, context)
+  checkAccessor('file', name, context)
+  if (!isDynamic(path, hasTime) && !isDynamic(name, hasTime)) return undefined
+  if (fallbackFile === undefined) {
+    throw context.invalid('fallback_file', 'it is required when path or file is dynamic')
+  }
+  return new Destinations({
+    path,
+    file: name,
+    hasTime,
+    onMissingField: values.on_missing_field,
+    onLimitReached: values.on_limit_reached,
+    fallbackPath: values.fallback_path,
+    fallbackFile,
+    filesMax: values.max_dynamic_files
+  })
+}
+
+function checkAccessor(key: string, value: string | undefined, context: OutputContext): void {
+  if (value === undefined || !value.includes('$')) return
+  const compiled = compileTemplate(value)
+  if ('error' in compiled) throw context.invalid(key, compiled.error)
+}
+
+function rotationOf(values: FileValues, context: OutputContext): Rotation | undefined {
+  if (!values.rotate) return undefined
+  if (values.rotate_max_size <= 0) {
+    throw context.invalid('rotate_max_size', 'value must be greater than zero')
+  }
+  if (values.rotate_max_files < 1) {
+    throw context.invalid(
+      'rotate_max_files',
+      `value must be 1 or more: current value is ${values.rotate_max_files}`
+    )
+  }
+  const limits = {
+    sizeMax: values.rotate_max_size,
+    filesMax: values.rotate_max_files,
+    gzip: values.rotate_gzip
+  }
+  return new Rotation(limits, context)
+}

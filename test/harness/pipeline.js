@@ -1,0 +1,238 @@
+/**
+ * Runs a whole pipeline in the test's process, from the configuration text that a user would write. Time, randomness,
+ * standard output and the log are the test's. Two plugins exist only here: the input `lib`, which the test pushes
+ * into, and the output `collect`, which keeps what it gets.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Logger } from '../../src/base/log.js';
+import { loadConfiguration } from '../../src/cli/configuration.js';
+import { Float } from '../../src/codec/msgpack_writer.js';
+import { Diagnostics, formatLocation } from '../../src/config/diagnostics.js';
+import { text } from '../../src/config/options.js';
+import { MetricsRegistry } from '../../src/metrics/registry.js';
+import { Catalog } from '../../src/plugin/catalog.js';
+import { defineInput, defineOutput } from '../../src/plugin/define.js';
+import { drop, OK, retry } from '../../src/plugin/delivery.js';
+import { SHIPPED } from '../../src/plugins/all.js';
+import { decodeEvents, writeTimestamp } from '../../src/record/event.js';
+import { FakeClock } from './fake_clock.js';
+export const DEFAULT_NOW_MS = 1_700_000_000_123;
+/** Starts a pipeline; throws with all diagnostics when the configuration is refused. */
+export async function startPipeline(configuration, options = {}) {
+    const run = new TestPipeline(configuration, options);
+    await run.load();
+    if (run.diagnostics.errors.length > 0) {
+        await run.remove();
+        throw new Error(`configuration is refused:\n${describe(run.diagnostics).join('\n')}`);
+    }
+    await run.start();
+    return run;
+}
+/** Checks a configuration without starting it: `file:line:column: message` of errors and warnings. */
+export async function checkConfiguration(configuration, options = {}) {
+    const run = new TestPipeline(configuration, options);
+    await run.load();
+    await run.remove();
+    const errors = describe(run.diagnostics, 'error');
+    return { errors, warnings: describe(run.diagnostics, 'warning') };
+}
+export class TestPipeline {
+    /** Holds the configuration and the files. */
+    directory;
+    clock;
+    diagnostics = new Diagnostics();
+    /** Chunks that `collect` took, in order. */
+    taken = [];
+    /** Log lines without their time. */
+    log = [];
+    metrics = new MetricsRegistry();
+    #options;
+    #file;
+    #inputs = new Map();
+    #printed = [];
+    #attempts = new Map();
+    #loaded;
+    constructor(configuration, options) {
+        this.#options = options;
+        this.directory = options.directory ?? mkdtempSync(join(tmpdir(), 'spillway-test-'));
+        this.clock = new FakeClock(options.nowMs ?? DEFAULT_NOW_MS);
+        this.#file = options.yaml === true ? 'fluent-bit.yaml' : 'fluent-bit.conf';
+        this.write(this.#file, configuration);
+        for (const [path, content] of Object.entries(options.files ?? {}))
+            this.write(path, content);
+    }
+    /** Text printed to standard output. */
+    get stdout() {
+        return Buffer.concat(this.#printed).toString('utf8');
+    }
+    /** Bodies of all events that `collect` took, in order. */
+    get bodies() {
+        return this.taken.flatMap(chunk => chunk.events.map(event => event.body));
+    }
+    /** Resolves with the exit code when the pipeline stopped by itself. */
+    get stopped() {
+        return this.pipeline.stopped;
+    }
+    get pipeline() {
+        if (this.#loaded === undefined)
+            throw new Error('the pipeline is not loaded');
+        return this.#loaded.pipeline;
+    }
+    /** Writes a file beside the configuration. */
+    write(path, content) {
+        const target = join(this.directory, path);
+        mkdirSync(dirname(target), { recursive: true });
+        writeFileSync(target, content);
+    }
+    async load() {
+        const { environment, root, random, plugins } = this.#options;
+        const catalog = new Catalog(SHIPPED);
+        for (const plugin of [this.#libInput(), this.#collectOutput(), ...(plugins ?? [])]) {
+            catalog.add(plugin);
+        }
+        const sink = { colour: false, write: (line) => void this.log.push(withoutTime(line)) };
+        this.#loaded = await loadConfiguration({
+            file: this.#file,
+            commandLine: undefined,
+            workingDirectory: this.directory,
+            processEnvironment: environment ?? {}
+        }, {
+            log: new Logger({ sink, level: 'info', now: this.clock.now }),
+            clock: this.clock,
+            random: random ?? (() => 0.5),
+            metrics: this.metrics,
+            catalog,
+            stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
+            root: root ?? ''
+        }, this.diagnostics);
+    }
+    async start() {
+        await this.pipeline.start();
+    }
+    /** Sends events with these bodies through the input `lib` that has the tag; their time is now. */
+    push(tag, ...bodies) {
+        const nowMs = this.clock.now();
+        const seconds = Math.floor(nowMs / 1000);
+        const nanoseconds = Math.round((nowMs - seconds * 1000) * 1e6);
+        this.pushEvents(tag, ...bodies.map(body => ({ time: [seconds, nanoseconds], metadata: {}, body })));
+    }
+    /** Sends whole events through the input `lib` that has the tag. */
+    pushEvents(tag, ...events) {
+        const context = this.#inputs.get(tag) ?? this.#inputs.values().next().value;
+        if (context === undefined)
+            throw new Error('the configuration has no input lib');
+        const sink = context.sink(tag);
+        const { writer } = sink;
+        for (const { time, metadata, body } of events) {
+            writer.arrayHeader(2);
+            writer.arrayHeader(2);
+            writer.reserve(10);
+            writeTimestamp(writer.bytes, writer.length, time[0], time[1]);
+            writer.length += 10;
+            writer.value(metadata);
+            writer.value(body);
+        }
+        sink.commit(events.length);
+    }
+    /** Sends open chunks to their outputs, as the flush timer does. */
+    flush() {
+        this.clock.advance(1000);
+    }
+    /** Value of a counter; 0 when nothing counted yet. */
+    counter(name, labels) {
+        return this.metrics.counter(name, '', labels).value;
+    }
+    /** Waits for something that real I/O brings about; fails after `limitMs` of real time. */
+    async until(condition, limitMs = 5000) {
+        const deadline = performance.now() + limitMs;
+        while (!condition()) {
+            if (performance.now() > deadline)
+                throw new Error(`still false after ${limitMs} ms: ${condition}`);
+            await new Promise(resolve => setImmediate(resolve));
+        }
+    }
+    /** Stops in order and gives the exit code; removes the folder unless the test gave it. */
+    async stop() {
+        const stopping = this.pipeline.stop();
+        let done = false;
+        void stopping.then(() => (done = true));
+        while (!done) {
+            await new Promise(resolve => setImmediate(resolve));
+            if (!done && this.pipeline.pendingTasks > 0)
+                this.clock.advance(100);
+        }
+        const code = await this.pipeline.stopped;
+        await this.remove();
+        return code;
+    }
+    async remove() {
+        if (this.#options.directory === undefined)
+            rmSync(this.directory, { recursive: true, force: true });
+    }
+    #libInput() {
+        return defineInput({
+            name: 'lib',
+            summary: 'What a test pushes',
+            options: {},
+            create: (_, context) => ({
+                start: () => void this.#inputs.set(context.tag, context)
+            })
+        });
+    }
+    #collectOutput() {
+        return defineOutput({
+            name: 'collect',
+            summary: 'Keeps what it gets',
+            options: { answer: text({ default: 'ok', doc: 'ok, retry or drop' }) },
+            create: values => ({
+                flush: chunk => {
+                    const taken = { tag: chunk.tag, events: testEvents(chunk.bytes) };
+                    const attempt = (this.#attempts.get(chunk.id) ?? 0) + 1;
+                    this.#attempts.set(chunk.id, attempt);
+                    const answer = this.#options.answer?.(taken, attempt) ?? ANSWERS[values.answer] ?? OK;
+                    if (answer.kind === 'ok')
+                        this.taken.push(taken);
+                    return answer;
+                }
+            })
+        });
+    }
+}
+const ANSWERS = {
+    ok: OK,
+    retry: retry('asked to'),
+    drop: drop('asked to')
+};
+/** All events of a chunk, as tests compare them. */
+export function testEvents(bytes) {
+    return [...decodeEvents(bytes)].map(({ seconds, nanoseconds, metadata, body }) => ({
+        time: [seconds, nanoseconds],
+        metadata: plain(metadata),
+        body: plain(body)
+    }));
+}
+/** Maps with string keys become objects without a prototype, so that tests read well. */
+export function plain(value) {
+    if (Array.isArray(value))
+        return value.map(plain);
+    if (!(value instanceof Map))
+        return value;
+    const entries = [...value].map(([key, item]) => [key, plain(item)]);
+    if (!entries.every(([key]) => typeof key === 'string' && key !== '__proto__'))
+        return new Map(entries);
+    return Object.fromEntries(entries);
+}
+/** A double with a whole value, for expectations. */
+export function float(value) {
+    return new Float(value);
+}
+function describe(diagnostics, severity) {
+    return diagnostics.list
+        .filter(entry => severity === undefined || entry.severity === severity)
+        .map(({ at, message }) => (at === undefined ? message : `${formatLocation(at)}: ${message}`));
+}
+function withoutTime(line) {
+    return line.replace(/^\[[^\]]*\] /, '').trimEnd();
+}

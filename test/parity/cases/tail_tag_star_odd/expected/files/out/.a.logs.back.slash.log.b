@@ -1,0 +1,1 @@
+{"p":"logs/back\\slash.log","log":"4"}

@@ -1,0 +1,1 @@
+{"p":"logs/co:lon.log","log":"3"}

@@ -1,0 +1,1 @@
+{"p":"logs/tail-.log","log":"6"}

@@ -1,0 +1,1 @@
+{"p":"logs/x y.log","log":"1"}
