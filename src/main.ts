@@ -1,6 +1,11 @@
 /** Puts the program together: the only file that sees all layers, and the only one that exits. */
+import { setFlagsFromString } from 'node:v8'
 import { parseArguments } from './cli/args.ts'
 import { SHIPPED } from './plugins/all.ts'
+
+// The young generation is small and mostly garbage: handing it to helper threads takes twice as long as collecting it
+// (23 against 50 ms for 150 MB of access log). Set here, as the same flag for the launcher would cost start-up time.
+setFlagsFromString('--no-parallel-scavenge')
 
 /** Answers what was asked for; gives the exit code. */
 async function main(): Promise<number> {

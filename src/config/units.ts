@@ -13,7 +13,7 @@ export interface NumberReading {
 const SPACE = ' '
 const INTEGER = /^[ \t\n\v\f\r]*([+-]?\d+)/
 const DOUBLE =
-  /^[ \t\n\v\f\r]*([+-]?(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))/i
+  /^[ \t\n\v\f\r]*([+-]?(?:0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan))/i
 const SIZE = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([kmg]b?)?$/i
 const BINARY_SIZE = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)[ \t]*([kmg](?:i?b)?)?$/i
 const POWERS: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3 }
@@ -84,7 +84,16 @@ function doubleOf(word: string): number {
   const sign = word.startsWith('-') ? -1 : 1
   const digits = word.replace(/^[+-]/, '')
   if (digits.startsWith('inf')) return sign * Infinity
+  if (digits.startsWith('0x')) return sign * hexadecimalOf(digits.slice(2))
   return sign * Number(digits)
+}
+
+/** `1.8p3` is 12: hexadecimal digits, scaled by a power of 2 written in decimal. */
+function hexadecimalOf(text: string): number {
+  const [digits, exponent = '0'] = text.split('p')
+  const [whole, fraction = ''] = digits.split('.')
+  const value = Number(`0x0${whole}`) + Number(`0x0${fraction}`) / 16 ** fraction.length
+  return value * 2 ** Number(exponent)
 }
 
 /**

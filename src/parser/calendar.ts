@@ -19,7 +19,9 @@ export function daysBeforeMonth(year: number, month: number): number {
   return DAYS_BEFORE_MONTH[month] + (month > 1 && isLeapYear(year) ? 1 : 0)
 }
 
-/** Days since 1970-01-01 of a date; `month` is 0 to 11, `day` counts from 1 and may be out of range. */
+/**
+ * Days since 1970-01-01 of a date; `month` is 0 to 11, `day` counts from 1 and may be out of range.
+ */
 export function daysSinceEpoch(year: number, month: number, day: number): number {
   const before = year - 1
   const leapDays = Math.floor(before / 4) - Math.floor(before / 100) + Math.floor(before / 400)

@@ -38,7 +38,9 @@ export function hasChar(set: CharSet, code: number): boolean {
   return set.some(([min, max]) => min <= code && code <= max)
 }
 
-/** Adds the other case of every ASCII letter, and the ASCII letters that U+017F and U+212A fold to. */
+/**
+ * Adds the other case of every ASCII letter, and the ASCII letters that U+017F and U+212A fold to.
+ */
 export function foldAsciiCase(set: CharSet): CharSet {
   const ranges: [number, number][] = set.map(([min, max]) => [min, max])
   for (let upper = 0x41; upper <= 0x5a; upper++) {
@@ -63,7 +65,7 @@ export function charSetText(set: CharSet): string {
 }
 
 /** One character as regular expression text, inside or outside a class. */
-export function charText(code: number): string {
+function charText(code: number): string {
   if (code > 0x7e || code < 0x20) return `\\u${code.toString(16).padStart(4, '0')}`
   const char = String.fromCharCode(code)
   return /[a-zA-Z0-9 _"'<>=:;,!@#%&~`]/.test(char) ? char : `\\${char}`

@@ -1,5 +1,6 @@
 /**
- * Parser of format `json`: one JSON map, copied from text to MessagePack without objects in between.
+ * Parser of format `json`: one JSON map, copied from text to MessagePack without objects in
+ * between.
  * Source: Fluent Bit 5.1.1 src/flb_parser_json.c, src/flb_pack.c pack_json_to_msgpack_yyjson().
  *
  * @hot bench/pipelines.ts
@@ -11,7 +12,7 @@ import type { FieldDecoders } from './decoders.ts'
 import { FailureCounter } from './failure_log.ts'
 import type { ParserLog } from './failure_log.ts'
 import type { Parser, TextBlock } from './parser.ts'
-import { encodedKey, removePair } from './record_key.ts'
+import { encodedKey, removePair, startsWithKey } from './record_key.ts'
 import type { TimeReader } from './time.ts'
 
 export interface JsonParserOptions {
@@ -45,14 +46,8 @@ export class JsonParser implements Parser {
   }
 
   parse(block: TextBlock, start: number, end: number, out: MsgpackWriter): boolean {
-    const { bytes } = block
     const map = out.length
-    const after = transcodeJson(bytes, start, end, out)
-    if (after < 0) return false
-    if (!isMap(out.bytes[map]) || hasSecondValue(bytes, after, end, out)) {
-      out.length = map
-      return false
-    }
+    if (!transcodeJsonMap(block.bytes, start, end, out)) return false
     this.seconds = 0
     this.nanoseconds = 0
     this.#decoders?.decode(out, map)
@@ -67,7 +62,7 @@ export class JsonParser implements Parser {
     let at = map + headerSize(bytes[map])
     for (let left = contentCount(bytes, map); left > 0; left--) {
       const value = skip(bytes, at)
-      if (value - at === key.length && startsWith(bytes, at, key)) {
+      if (startsWithKey(bytes, at, key)) {
         if (isString(bytes[value])) this.#readValue(time, out, map, at, value)
         return
       }
@@ -80,7 +75,7 @@ export class JsonParser implements Parser {
     const start = value + headerSize(bytes[value])
     const end = start + contentCount(bytes, value)
     if (!time.read(bytes, start, end)) {
-      this.#reportFailure(time, bytes.toString('utf8', start, end))
+      if (this.#timeFailures.add()) this.#reportFailure(time, bytes.toString('utf8', start, end))
       return
     }
     this.seconds = time.seconds
@@ -89,13 +84,31 @@ export class JsonParser implements Parser {
   }
 
   #reportFailure(time: TimeReader, value: string): void {
-    if (!this.#timeFailures.add()) return
     this.#log.error(`[parser] cannot parse '${value}'`)
     this.#log.warn(`[parser:${this.name}] invalid time format ${time.format} for '${value}'`)
   }
 }
 
-/** True when another whole JSON value follows; other text behind the map is ignored. */
+/**
+ * Writes the one JSON map that a text must hold as MessagePack. A second whole JSON value is an
+ * error, other text behind the map is ignored.
+ *
+ * @returns False for any other text; `out.length` is unchanged then.
+ */
+export function transcodeJsonMap(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  out: MsgpackWriter
+): boolean {
+  const map = out.length
+  const after = transcodeJson(bytes, start, end, out)
+  if (after < 0) return false
+  if (isMap(out.bytes[map]) && !hasSecondValue(bytes, after, end, out)) return true
+  out.length = map
+  return false
+}
+
 function hasSecondValue(bytes: Buffer, start: number, end: number, out: MsgpackWriter): boolean {
   let at = start
   while (at < end && isSpace(bytes[at])) at++
@@ -108,11 +121,4 @@ function hasSecondValue(bytes: Buffer, start: number, end: number, out: MsgpackW
 
 function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
-}
-
-function startsWith(bytes: Buffer, at: number, key: Buffer): boolean {
-  for (let index = 0; index < key.length; index++) {
-    if (bytes[at + index] !== key[index]) return false
-  }
-  return true
 }

@@ -56,7 +56,8 @@ export class LogfmtParser implements Parser {
       const keyEnd = at
       at = this.#readValue(bytes, at, end)
       if (this.#form === BARE_KEY && keyEnd === at && this.#refusesBareKeys) return pairs.fail()
-      if (!pairs.add(bytes, key, keyEnd, this.#value, this.#valueEnd, this.#form)) return pairs.fail()
+      if (!pairs.add(bytes, key, keyEnd, this.#value, this.#valueEnd, this.#form))
+        return pairs.fail()
       if (at < end && (bytes[at] === LINE_FEED || bytes[at] === CARRIAGE_RETURN)) break
     }
     if (!pairs.finish()) return false

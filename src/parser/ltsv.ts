@@ -21,7 +21,9 @@ const COLON = 0x3a
 const CLASSES = new Uint8Array(256).fill(2)
 CLASSES.fill(0, 0, 1)
 for (const byte of Buffer.from('\t\n\r')) CLASSES[byte] = 0
-for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-')) {
+for (const byte of Buffer.from(
+  'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-'
+)) {
   CLASSES[byte] = 3
 }
 
@@ -50,7 +52,8 @@ export class LtsvParser implements Parser {
       if (value - 1 > label && !pairs.add(bytes, label, value - 1, value, at, PLAIN_VALUE)) {
         return pairs.fail()
       }
-      // A byte that is neither value nor tab (CR, LF, NUL) ends the record; NUL cannot start a label either.
+      // A byte that is neither value nor tab (CR, LF, NUL) ends the record; NUL cannot start a
+      // label either.
       if (at === end || bytes[at] !== TAB) break
       at++
     }

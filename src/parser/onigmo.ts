@@ -1,30 +1,36 @@
 /**
- * Fluent Bit's regular expressions (Onigmo, Ruby syntax, UTF-8) on V8's.
+ * Fluent Bit's regular expressions (Onigmo, Ruby syntax, UTF-8).
  * Source: Fluent Bit 5.1.1 src/flb_regex.c.
  *
- * A pattern has up to four compiled forms. The plain ones are written by `onigmo_plain.ts`: for a text without
- * line feeds, and sticky for a line inside a block of lines. Everything else takes the general form of
- * oniguruma-to-es. No match can stop the pipeline: plain forms are taken over by V8's linear-time engine after
- * 50,000 backtracks, all other forms give up after `BACKTRACKS_MAX`, which counts as no match.
+ * A pattern has up to three forms. Plain ones become a function over bytes (`byte_matcher.ts`) and,
+ * for texts and where that function gives up, a JavaScript expression that V8's linear-time engine
+ * takes over after 50,000 backtracks (`plain_regexp.ts`). Everything else takes the general form of
+ * oniguruma-to-es, which gives up after `BACKTRACKS_MAX` backtracks: that counts as no match. So no
+ * match can stop the pipeline.
  *
- * Differs: where a group inside a repetition does not take part in the last round, Onigmo keeps the text of an
- * earlier round and JavaScript has none; `[\x80-\xff]` (bytes), `\K` inside a pattern and a few other rarities are
- * refused with the reason; a pattern that would run for ever does not match.
+ * Differs: where a group inside a repetition does not take part in the last round, Onigmo keeps the
+ * text of an earlier round and JavaScript has none; `[\x80-\xff]` (bytes), `\K` inside a pattern
+ * and a few other rarities are refused with the reason; a pattern that would run for ever does not
+ * match.
  *
  * @hot bench/pipelines.ts
  */
 import { isAscii, isUtf8 } from 'node:buffer'
 import { setFlagsFromString } from 'node:v8'
+import { compileFunction } from 'node:vm'
 import { toRegExpDetails } from 'oniguruma-to-es'
 import { ConfigError } from '../config/diagnostics.ts'
 import type { Location } from '../config/diagnostics.ts'
-import type { CapturePlan } from './block_pattern.ts'
-import { readPattern } from './onigmo_plain.ts'
-import type { PlainPattern } from './onigmo_plain.ts'
+import { compileByteMatcher, MATCH, UNDECIDED } from './byte_matcher.ts'
+import type { ByteMatcher } from './byte_matcher.ts'
 import { readPatternText, rubyToOniguruma } from './onigmo_source.ts'
+import { readPattern } from './pattern.ts'
+import type { Pattern } from './pattern.ts'
+import { writePlainRegExp } from './plain_regexp.ts'
+import type { PlainRegExp } from './plain_regexp.ts'
 
 /** Backtracks of one match in a form that the linear engine cannot take over; about 20 ms. */
-export const BACKTRACKS_MAX = 5_000_000
+const BACKTRACKS_MAX = 5_000_000
 
 /** A match of such a form that fails after longer than this is taken to have given up. */
 const GIVE_UP_MS = 5
@@ -34,29 +40,28 @@ const NOT_ASCII = /[^\0-\x7f]/
 const SURROGATE = /[\ud800-\udfff]/
 
 /**
- * Lets V8 hand a regular expression that backtracks too much to its linear-time engine. To be called before the
- * first pattern is compiled; the launcher may pass the flag to Node instead, which leaves compile caches valid.
- */
-export function enableLinearRegexFallback(): void {
-  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
-}
-
-/**
  * Compiles a pattern as users write it, with or without slashes.
  *
- * @throws {ConfigError} `CFG_BAD_VALUE` with the reason, when the pattern is invalid.
+ * @throws {ConfigError} `CFG_BAD_REGEX` with the reason, when the pattern is invalid.
  */
 export function compileOnigmo(text: string, at?: Location): Matcher {
   try {
     return new Matcher(text)
   } catch (cause) {
     const reason = (cause as Error).message
-    throw new ConfigError('CFG_BAD_VALUE', `Cannot compile regular expression "${text}": ${reason}`, at)
+    throw new ConfigError(
+      'CFG_BAD_REGEX',
+      `Cannot compile regular expression "${text}": ${reason}`,
+      at
+    )
   }
 }
 
-/** The captures of a match: the whole match, then the groups by number. */
-export type Captures = ArrayLike<string | undefined> & { readonly index: number }
+/** The texts of a match: the whole match, then the groups by number; undefined for no part in it. */
+export type Captures = ArrayLike<string | undefined>
+
+/** Captures and where the match starts. */
+type FormMatch = Captures & { readonly index: number }
 
 export class Matcher {
   /** As the user wrote it. */
@@ -67,18 +72,27 @@ export class Matcher {
   readonly groupNumbers: readonly number[]
   /** Named groups, or all groups when none has a name. */
   readonly groupCount: number
-  /** True when lines are matched in linear time at worst; otherwise a match gives up after `BACKTRACKS_MAX`. */
+  /**
+   * True when lines are matched in linear time at worst; otherwise a match gives up after
+   * `BACKTRACKS_MAX`.
+   */
   readonly isProtected: boolean
   /** Matches that gave up so far. */
   timeouts = 0
+  /**
+   * Set by `findInBytes`: start and end of the match, then of each group by number; -1 for no part
+   * in it.
+   */
+  readonly spans: Int32Array
   readonly #source: string
   readonly #flags: string
-  readonly #read: PlainPattern
+  readonly #read: Pattern
+  readonly #plain: PlainRegExp | undefined
   readonly #line: Form
   #general: Form | undefined
   #prefix: Form | undefined
-  #block: Form | undefined
-  #blockWithCarriageReturns: Form | undefined
+  #bytes: ByteMatcher | undefined
+  #hasTriedBytes = false
 
   /** @throws {Error} With the reason when the pattern is invalid; see `compileOnigmo`. */
   constructor(text: string) {
@@ -87,61 +101,98 @@ export class Matcher {
     this.#source = rubyToOniguruma(source)
     this.#flags = source.flags
     this.#read = readPattern(this.#source, source.flags)
+    const { piece } = this.#read
     this.groupNames = this.#read.groupNames
     this.groupNumbers = this.#read.groupNumbers
     this.groupCount = this.#read.groupCount
-    this.isProtected = this.#read.plain?.isLinear ?? false
+    this.spans = new Int32Array(this.groupCount * 2 + 2)
+    this.#plain = piece === undefined ? undefined : writePlainRegExp(piece)
+    this.isProtected = this.#plain?.isLinear ?? false
     this.#line = this.#lineForm('')
   }
 
   /** True when the pattern matches somewhere in the text. */
   test(text: string): boolean {
-    return this.exec(text) !== null
+    const bytes = Buffer.from(text)
+    return this.testBytes(bytes, 0, bytes.length)
   }
 
   /** The first match in the text. */
   exec(text: string): Captures | null {
-    return this.#run(this.#formFor(text), text, 0)
+    const bytes = Buffer.from(text)
+    return this.execBytes(bytes, 0, bytes.length)
   }
 
   /** True when the pattern matches somewhere in `bytes[start, end)`, as UTF-8 where it is valid. */
   testBytes(bytes: Buffer, start: number, end: number): boolean {
-    return this.exec(decodeSubject(bytes, start, end)) !== null
+    const found = this.findInBytes(bytes, start, end)
+    if (found !== UNDECIDED) return found === MATCH
+    return this.execDecoded(decodeSubject(bytes, start, end)) !== null
   }
 
-  /** True when the pattern matches at the very start of the text, and more than the empty string. */
+  /** The first match in `bytes[start, end)`, as UTF-8 where it is valid. */
+  execBytes(bytes: Buffer, start: number, end: number): Captures | null {
+    const found = this.findInBytes(bytes, start, end)
+    if (found === UNDECIDED) return this.execDecoded(decodeSubject(bytes, start, end))
+    return found === MATCH ? this.#capturesIn(bytes) : null
+  }
+
+  /**
+   * Looks for the first match in `bytes[start, end)` without decoding them, and sets `spans`.
+   *
+   * @returns `MATCH`, `NO_MATCH`, or `UNDECIDED`: ask `execDecoded`.
+   */
+  findInBytes(bytes: Buffer, start: number, end: number): number {
+    if (!this.#hasTriedBytes) this.#compileBytes()
+    if (this.#bytes === undefined) return UNDECIDED
+    try {
+      return this.#bytes(bytes, start, end, this.spans)
+    } catch {
+      // Repetitions inside repetitions may fill the stack.
+      return UNDECIDED
+    }
+  }
+
+  /**
+   * True when the pattern matches at the very start of the text, and more than the empty string.
+   */
   matchesPrefix(text: string): boolean {
     this.#prefix ??= this.#lineForm('y')
     const form = this.#isLineSubject(text) ? this.#prefix : this.#generalForm()
-    const match = this.#run(form, text, 0)
+    const match = this.#run(form, text)
     return match !== null && match.index === 0 && match[0] !== ''
   }
 
-  /**
-   * Where the captures of `execInBlock` stand. Undefined when the pattern cannot be used on blocks: it may match
-   * elsewhere than at a line's start, or a group stands in a repetition.
-   */
-  get blockPlan(): CapturePlan | undefined {
-    return this.#read.plain?.block?.plan
+  /** The first match in a text that `findInBytes` could not decide about. */
+  execDecoded(text: string): Captures | null {
+    return this.#run(this.#formFor(text), text)
   }
 
-  /**
-   * Matches the line that starts at `at`, in a block of ASCII lines that is one text: nothing needs to be cut out.
-   * The captures are those of `blockPlan`.
-   */
-  execInBlock(block: string, at: number, hasCarriageReturns: boolean): Captures | null {
-    const form = hasCarriageReturns
-      ? (this.#blockWithCarriageReturns ??= this.#blockForm(true))
-      : (this.#block ??= this.#blockForm(false))
-    return this.#run(form, block, at)
+  #capturesIn(bytes: Buffer): Captures {
+    const captures: (string | undefined)[] = []
+    for (let index = 0; index < this.spans.length; index += 2) {
+      const start = this.spans[index]
+      captures.push(start < 0 ? undefined : decodeSubject(bytes, start, this.spans[index + 1]))
+    }
+    return captures
   }
 
-  #run(form: Form, text: string, at: number): Captures | null {
-    if (form.isLinear) return form.exec(text, at)
-    const started = performance.now()
-    const match = form.exec(text, at)
-    if (match === null && performance.now() - started > GIVE_UP_MS) this.timeouts++
-    return match
+  #compileBytes(): void {
+    const { piece } = this.#read
+    this.#hasTriedBytes = true
+    this.#bytes = piece === undefined ? undefined : compileByteMatcher(piece, this.groupCount)
+  }
+
+  #run(form: Form, text: string): FormMatch | null {
+    const started = form.isLinear ? 0 : performance.now()
+    try {
+      const match = form.exec(text)
+      if (match !== null || form.isLinear || performance.now() - started < GIVE_UP_MS) return match
+    } catch {
+      // V8 throws when its backtrack stack is full (64 MB): as hopeless as too many backtracks.
+    }
+    this.timeouts++
+    return null
   }
 
   #formFor(text: string): Form {
@@ -151,28 +202,18 @@ export class Matcher {
   /** True when the line form means the same for this text as the general form. */
   #isLineSubject(text: string): boolean {
     if (text.includes(LINE_FEED)) return false
-    const { plain } = this.#read
+    const plain = this.#plain
     if (plain === undefined) return true
-    return !(plain.asciiOnly ? NOT_ASCII : SURROGATE).test(text)
+    return !(plain.isAsciiOnly ? NOT_ASCII : SURROGATE).test(text)
   }
 
   #lineForm(flags: string): Form {
-    const { plain } = this.#read
+    const plain = this.#plain
     if (plain === undefined) return generalForm(this.#source, this.#flags, true, flags)
     const regex = plain.isLinear
-      ? compileLinear(plain.line, flags)
-      : compileLimited(plain.line, flags)
+      ? compileLinear(plain.text, flags)
+      : compileLimited(plain.text, flags)
     return new Form(regex, plain.isLinear)
-  }
-
-  #blockForm(hasCarriageReturns: boolean): Form {
-    const { plain } = this.#read
-    if (plain?.block === undefined) return this.#line
-    const { text, textWithCarriageReturns } = plain.block
-    if (hasCarriageReturns) return new Form(compileLimited(textWithCarriageReturns, 'y'), false)
-    return plain.isLinear
-      ? new Form(compileLinear(text, 'my'), true)
-      : new Form(compileLimited(text, 'my'), false)
   }
 
   #generalForm(): Form {
@@ -181,14 +222,19 @@ export class Matcher {
   }
 }
 
-/** Text for matching: UTF-8 where it is valid, else one character a byte so that the bytes survive. */
+/**
+ * Text for matching: UTF-8 where it is valid, else one character a byte so that the bytes survive.
+ */
 export function decodeSubject(bytes: Buffer, start: number, end: number): string {
   const part = bytes.subarray(start, end)
   if (isAscii(part) || !isUtf8(part)) return bytes.latin1Slice(start, end)
   return bytes.utf8Slice(start, end)
 }
 
-/** One compiled form, with the captures that oniguruma-to-es adds for its emulations taken out again. */
+/**
+ * One compiled form, with the captures that oniguruma-to-es adds for its emulations taken out
+ * again.
+ */
 class Form {
   readonly isLinear: boolean
   readonly #regex: RegExp
@@ -202,18 +248,13 @@ class Form {
     this.#transfers = options.transfers ?? []
   }
 
-  exec(text: string, at: number): Captures | null {
-    this.#regex.lastIndex = at
-    try {
-      const match = this.#regex.exec(text)
-      return match === null || this.#hidden.size === 0 ? match : this.#visible(match)
-    } catch {
-      // V8 throws when its backtrack stack is full (64 MB): as hopeless as too many backtracks.
-      return null
-    }
+  exec(text: string): FormMatch | null {
+    this.#regex.lastIndex = 0
+    const match = this.#regex.exec(text)
+    return match === null || this.#hidden.size === 0 ? match : this.#visible(match)
   }
 
-  #visible(match: RegExpExecArray): Captures {
+  #visible(match: RegExpExecArray): FormMatch {
     const all: (string | undefined)[] = [...match]
     for (const [to, from] of this.#transfers) {
       all[to] = all[from.findLast(index => all[index] !== undefined) ?? to]
@@ -231,11 +272,15 @@ interface Emulation {
 function generalForm(source: string, flags: string, isLine: boolean, extra: string): Form {
   const details = toRegExpDetails(source, { flags, rules: { singleline: isLine } })
   const regex = compileLimited(details.pattern, details.flags + extra)
-  return new Form(regex, false, details.options as Emulation | undefined)
+  return new Form(regex, false, details.options)
 }
 
+/**
+ * For what the linear engine can take over, which needs a flag that V8 reads when it compiles an
+ * expression.
+ */
 function compileLinear(pattern: string, flags: string): RegExp {
-  enableLinearRegexFallback()
+  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
   return warmed(new RegExp(pattern, flags))
 }
 
@@ -254,18 +299,18 @@ type LimitedConstructor = (pattern: string, flags: string, backtracksMax: number
 const limitedConstructor = createLimitedConstructor()
 
 /**
- * V8 can bound the backtracks of one expression, at no measurable cost, but shows that only to its own tests.
- * Node is pinned; should a later V8 lack it, patterns outside the plain language run without a bound.
+ * V8 can bound the backtracks of one expression, at no measurable cost, but shows that only to its
+ * own tests. Node is pinned; should a later V8 lack it, patterns outside the plain language run
+ * without a bound.
  */
 function createLimitedConstructor(): LimitedConstructor {
   setFlagsFromString('--allow-natives-syntax')
   try {
-    const create = new Function(
+    const create = compileFunction('return %NewRegExpWithBacktrackLimit(pattern, flags, limit)', [
       'pattern',
       'flags',
-      'limit',
-      'return %NewRegExpWithBacktrackLimit(pattern, flags, limit)'
-    ) as LimitedConstructor
+      'limit'
+    ]) as LimitedConstructor
     create('', '', 1)
     return create
   } catch {

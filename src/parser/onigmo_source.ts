@@ -1,23 +1,38 @@
 /**
- * From the text of a `regex` key to a pattern that oniguruma-parser reads the way Onigmo's Ruby syntax means it.
- * Source: Fluent Bit 5.1.1 src/flb_regex.c check_option(), str_to_regex(); lib/onigmo regsyntax.c OnigSyntaxRuby.
+ * From the text of a `regex` key to a pattern that oniguruma-parser reads the way Onigmo's Ruby
+ * syntax means it.
+ * Source: Fluent Bit 5.1.1 src/flb_regex.c check_option(), str_to_regex(); lib/onigmo regsyntax.c
+ * OnigSyntaxRuby.
  */
 
-/** A pattern and its options as letters of oniguruma-parser: i ignore case, m dot matches line ends, x extended. */
+/**
+ * A pattern and its options as letters of oniguruma-parser: i ignore case, m dot matches line ends,
+ * x extended.
+ */
 export interface OnigmoSource {
   readonly pattern: string
   readonly flags: string
 }
 
-/** Shorthands are ASCII in Ruby but Unicode in Oniguruma; a nested class means the same inside a class and outside. */
-const ASCII_SHORTHANDS: Readonly<Record<string, string>> = {
+/**
+ * Shorthands are ASCII in Ruby but Unicode in Oniguruma; a nested class means the same inside a
+ * class and outside. Four letters mean nothing in Ruby.
+ */
+const RUBY_ESCAPES: Readonly<Record<string, string>> = {
   d: '[0-9]',
   D: '[^0-9]',
   w: '[a-zA-Z0-9_]',
   W: '[^a-zA-Z0-9_]',
   s: '[\\t\\n\\v\\f\\r ]',
-  S: '[^\\t\\n\\v\\f\\r ]'
+  S: '[^\\t\\n\\v\\f\\r ]',
+  N: 'N',
+  O: 'O',
+  y: 'y',
+  Y: 'Y'
 }
+
+/** `[:punct:]` is punctuation and the nine symbols of ASCII, not all symbols. */
+const PUNCTUATION = '\\p{P}$+<=>\\^`|~'
 
 /**
  * Takes `/pattern/imxo` apart. Without option letters the slashes must be the first and the last
@@ -34,8 +49,9 @@ export function readPatternText(text: string): OnigmoSource {
 }
 
 /**
- * Rewrites what Ruby syntax reads in another way than Oniguruma: shorthands are ASCII, `{n}?` is an optional
- * `{n}`, and `(?i)` holds to the end of its group over the alternatives that follow.
+ * Rewrites what Ruby syntax reads in another way than Oniguruma: shorthands are ASCII, `{n}?` is an
+ * optional `{n}`, `(?i)` holds to the end of its group over the alternatives that follow, and
+ * `[:punct:]` has fewer symbols.
  */
 export function rubyToOniguruma(source: OnigmoSource): string {
   return new Rewriter(source.pattern, source.flags.includes('x')).rewrite()
@@ -77,16 +93,22 @@ class Rewriter {
   }
 
   #escape(): void {
-    const ascii = ASCII_SHORTHANDS[this.#text[this.#at + 1]]
-    if (ascii === undefined) {
+    const ruby = RUBY_ESCAPES[this.#text[this.#at + 1]]
+    if (ruby === undefined) {
       this.#copy(/\\(?:[xpPu]\{[^}]*\}|[^]|$)/y)
       return
     }
-    this.#output += ascii
+    this.#output += ruby
     this.#at += 2
   }
 
   #openClass(): void {
+    const punctuation = this.#classDepth > 0 ? this.#match(/\[:(\^?)punct:\]/y) : undefined
+    if (punctuation !== undefined) {
+      this.#output += `[${punctuation[1]}${PUNCTUATION}]`
+      this.#at += punctuation[0].length
+      return
+    }
     this.#classDepth++
     this.#copy(/\[\^?\]?/y)
   }

@@ -58,7 +58,11 @@ export class PairWriter {
     this.#timeKey = Buffer.from(options.timeKey)
     this.#time = options.time
     this.#keepsTime = options.keepsTime
-    this.#casts = [...options.types].map(([name, type]) => ({ name, bytes: Buffer.from(name), type }))
+    this.#casts = [...options.types].map(([name, type]) => ({
+      name,
+      bytes: Buffer.from(name),
+      type
+    }))
     this.#caster = options.caster
     this.#decoders = options.decoders
     this.#log = options.log

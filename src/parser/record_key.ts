@@ -13,6 +13,14 @@ export function encodedKey(key: string): Buffer {
   return Buffer.from(writer.written())
 }
 
+/** True when the encoded key is what stands at `at`. */
+export function startsWithKey(bytes: Buffer, at: number, key: Buffer): boolean {
+  for (let index = 0; index < key.length; index++) {
+    if (bytes[at + index] !== key[index]) return false
+  }
+  return true
+}
+
 /**
  * Removes a pair from the map at `map`, which is the last value in `out`.
  *
@@ -22,7 +30,7 @@ export function encodedKey(key: string): Buffer {
 export function removePair(out: MsgpackWriter, map: number, start: number, end: number): void {
   const { bytes } = out
   const count = contentCount(bytes, map) - 1
-  bytes.copyWithin(start, end, out.length)
+  if (end < out.length) bytes.copyWithin(start, end, out.length)
   out.length -= end - start
   if (bytes[map] < 0x90) {
     bytes[map] = 0x80 | count
@@ -40,7 +48,6 @@ export function removePair(out: MsgpackWriter, map: number, start: number, end: 
 
 /** Moves what follows a map's header when the header becomes shorter. */
 function rewriteHeader(out: MsgpackWriter, map: number, oldSize: number, newSize: number): void {
-  if (oldSize === newSize) return
   out.bytes.copyWithin(map + newSize, map + oldSize, out.length)
   out.length -= oldSize - newSize
 }

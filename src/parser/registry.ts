@@ -10,7 +10,7 @@ import { flag, many, text } from '../config/options.ts'
 import type { Values } from '../config/options.ts'
 import { resolveEntries } from '../config/resolve.ts'
 import type { ErrorCode } from '../config/error_codes.ts'
-import { FieldDecoders, readDecoderRules } from './decoders.ts'
+import { FieldDecoders, readDecoderRule } from './decoders.ts'
 import type { DecoderRule } from './decoders.ts'
 import type { ParserLog } from './failure_log.ts'
 import { JsonParser } from './json.ts'
@@ -34,7 +34,9 @@ export const PARSER_OPTIONS = {
   regex: text({ doc: 'Pattern with named groups, for format regex' }),
   skip_empty_values: flag({ doc: 'Leave out groups of a regex that are empty', default: 'true' }),
   time_key: text({ doc: 'Key of the time; "time" when it is not set' }),
-  time_format: text({ doc: 'Format of the time, as strptime reads it, with %L for fractions of a second' }),
+  time_format: text({
+    doc: 'Format of the time, as strptime reads it, with %L for fractions of a second'
+  }),
   time_keep: flag({ doc: 'Keep the key of the time in the record', default: 'false' }),
   time_strict: flag({ doc: 'A time that does not fit the format is an error', default: 'true' }),
   time_offset: text({ doc: 'Distance from UTC of times that do not say it: +hhmm, -hh:mm or Z' }),
@@ -242,7 +244,10 @@ class DefinitionReader {
   #format(word: string | undefined): Format | undefined {
     const known = FORMATS.join(', ')
     if (word === undefined || word === '') {
-      this.#fail('CFG_MISSING_KEY', `Cannot add ${this.#owner}: "format" must be set to one of ${known}`)
+      this.#fail(
+        'CFG_MISSING_KEY',
+        `Cannot add ${this.#owner}: "format" must be set to one of ${known}`
+      )
       return undefined
     }
     const format = FORMATS.find(candidate => candidate === word.toLowerCase())
@@ -258,14 +263,17 @@ class DefinitionReader {
 
   #matcher(pattern: string | undefined): Matcher | undefined {
     if (pattern === undefined || pattern === '') {
-      this.#fail('CFG_MISSING_KEY', `Cannot add ${this.#owner}: "regex" must be set for format regex`)
+      this.#fail(
+        'CFG_MISSING_KEY',
+        `Cannot add ${this.#owner}: "regex" must be set for format regex`
+      )
       return undefined
     }
     try {
       const matcher = compileOnigmo(pattern, this.#placeOf('regex'))
       if (matcher.groupNames.length === 0) {
         const message = `Parser of regular expression "${pattern}" never succeeds: it has no group with a name, as in (?<name>...)`
-        this.#context.diagnostics.warning('CFG_BAD_VALUE', message, this.#placeOf('regex'))
+        this.#context.diagnostics.warning('CFG_BAD_REGEX', message, this.#placeOf('regex'))
       }
       return matcher
     } catch (error) {
@@ -308,7 +316,11 @@ class DefinitionReader {
         : undefined
     const offsets = ZoneOffsets.of(zone)
     if (!values.time_format) {
-      this.#fail('CFG_MISSING_KEY', `Cannot add ${this.#owner}: time_zone needs time_format`, 'time_zone')
+      this.#fail(
+        'CFG_MISSING_KEY',
+        `Cannot add ${this.#owner}: time_zone needs time_format`,
+        'time_zone'
+      )
     } else if (other !== undefined) {
       this.#fail(
         'CFG_BAD_VALUE',
@@ -325,13 +337,16 @@ class DefinitionReader {
     return { zone: offsets }
   }
 
-  /** As in Fluent Bit, one decoder that cannot be read puts all decoders of the parser out of action. */
+  /**
+   * As in Fluent Bit, one decoder that cannot be read puts all decoders of the parser out of
+   * action.
+   */
   #decoderRules(): readonly DecoderRule[] {
     const entries = this.#section.entries.filter(({ key }) => DECODER_KEYS.includes(key))
     const rules: DecoderRule[] = []
     for (const { key, value } of entries) {
       if (value.kind !== 'scalar') continue
-      const rule = readDecoderRules(value.text, key === 'decode_field_as')
+      const rule = readDecoderRule(value.text, key === 'decode_field_as')
       if (typeof rule === 'string') {
         const message = `Parser ${this.#owner.slice(7)} decodes no fields: ${key} is "${value.text}", ${rule}`
         this.#context.diagnostics.warning('CFG_BAD_VALUE', message, value.at)

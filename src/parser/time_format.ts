@@ -40,7 +40,10 @@ export const TIME_STEP = {
   year2: 22,
   zoneName: 23,
   zoneOffset: 24,
-  /** What a composed directive such as `%D` ends with: two-digit years and days of the year take effect. */
+  /**
+   * What a composed directive such as `%D` ends with: two-digit years and days of the year take
+   * effect.
+   */
   settle: 25,
   /** The current year, for formats without one. */
   currentYear: 26,
@@ -57,7 +60,10 @@ export interface TimeFormat {
   readonly afterFraction: readonly TimeStep[] | undefined
   /** True when the year is in the text. */
   readonly hasYear: boolean
-  /** True when the text says its distance from UTC, so that configured zones and offsets do not apply. */
+  /**
+   * True when the text says its distance from UTC, so that configured zones and offsets do not
+   * apply.
+   */
   readonly hasZone: boolean
   /** Directives that match nothing, such as `%f`. */
   readonly unsupported: readonly string[]
@@ -109,7 +115,10 @@ const ELEMENTARY: Readonly<Record<string, TimeStepKind>> = {
 }
 
 /** Directives that may stand behind `%E` and `%O`. */
-const ALTERNATIVES: Readonly<Record<string, string>> = { E: 'cXxCYyGgVzZs', O: 'deHIMmSUWwuyGgVzZs' }
+const ALTERNATIVES: Readonly<Record<string, string>> = {
+  E: 'cXxCYyGgVzZs',
+  O: 'deHIMmSUWwuyGgVzZs'
+}
 
 const WHITE_SPACE = /[ \t\n\v\f\r]/
 
@@ -118,7 +127,8 @@ export function readTimeFormat(format: string): TimeFormat {
   const unsupported: string[] = []
   const fraction = format.indexOf('%L')
   const steps: TimeStep[] = []
-  if (!hasYear) steps.push({ kind: TIME_STEP.currentYear, code: 0 }, { kind: TIME_STEP.space, code: 0 })
+  if (!hasYear)
+    steps.push({ kind: TIME_STEP.currentYear, code: 0 }, { kind: TIME_STEP.space, code: 0 })
   addSteps(fraction < 0 ? format : format.slice(0, fraction), steps, unsupported)
   let afterFraction: TimeStep[] | undefined
   if (fraction >= 0) {

@@ -21,8 +21,8 @@ const EXACT_DIGITS = 15
 const EXACT_HEX_DIGITS = 13
 
 /**
- * Reads `key:type key:type`. Words without a colon mean nothing, unknown types are strings, and the first word
- * for a key counts.
+ * Reads `key:type key:type`. Words without a colon mean nothing, unknown types are strings, and the
+ * first word for a key counts.
  */
 export function readCastTypes(text: string): Map<string, CastType> {
   const types = new Map<string, CastType>()
@@ -97,13 +97,19 @@ function writeInteger(bytes: Buffer, start: number, end: number, out: MsgpackWri
   out.bigint(isNegative ? -held : held)
 }
 
-/** As C's `strtoull` with base 16: a sign and `0x` may stand before the digits, a minus sign wraps round. */
+/**
+ * As C's `strtoull` with base 16: a sign and `0x` may stand before the digits, a minus sign wraps
+ * round.
+ */
 function writeHex(bytes: Buffer, start: number, end: number, out: MsgpackWriter): void {
   let at = skipSpace(bytes, start, end)
   const isNegative = bytes[at] === 0x2d
   if (at < end && (isNegative || bytes[at] === 0x2b)) at++
   const hasPrefix =
-    at + 2 < end && bytes[at] === 0x30 && (bytes[at + 1] | 0x20) === 0x78 && hexDigit(bytes[at + 2]) >= 0
+    at + 2 < end &&
+    bytes[at] === 0x30 &&
+    (bytes[at + 1] | 0x20) === 0x78 &&
+    hexDigit(bytes[at + 2]) >= 0
   if (hasPrefix) at += 2
   const first = at
   let value = 0

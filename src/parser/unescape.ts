@@ -13,7 +13,9 @@ export class Unescaper {
   bytes: Buffer = Buffer.alloc(256)
   length = 0
 
-  /** `\n`, `\u00e9`, `\x41`, `\101`, surrogate pairs and so on, to UTF-8; the text ends at a NUL. */
+  /**
+   * `\n`, `\u00e9`, `\x41`, `\101`, surrogate pairs and so on, to UTF-8; the text ends at a NUL.
+   */
   utf8(source: Buffer, start: number, end: number): void {
     this.#reset(end - start)
     let at = start
@@ -23,7 +25,7 @@ export class Unescaper {
     }
   }
 
-  /** `\n`, `\a`, `\b`, `\t`, `\v`, `\f`, `\r` and `\\`; any other backslash goes with the character behind it. */
+  /** `\n`, `\a`, `\b`, `\t`, `\v`, `\f`, `\r` and `\\`; any other backslash falls away. */
   c(source: Buffer, start: number, end: number): void {
     this.#reset(end - start)
     let at = start
@@ -38,7 +40,8 @@ export class Unescaper {
   mysql(source: Buffer, start: number, end: number): void {
     this.#reset(end - start)
     const quote = source[start]
-    const isQuoted = end - start >= 2 && (quote === 0x27 || quote === 0x22) && source[end - 1] === quote
+    const isQuoted =
+      end - start >= 2 && (quote === 0x27 || quote === 0x22) && source[end - 1] === quote
     const last = isQuoted ? end - 1 : end
     let at = isQuoted ? start + 1 : start
     while (at < last) {
@@ -62,7 +65,8 @@ export class Unescaper {
       this.bytes[this.length++] = simple
       return at + 1
     }
-    if (letter >= 0x30 && letter <= 0x37) return this.#numbered(source, at, Math.min(end, at + 3), 8)
+    if (letter >= 0x30 && letter <= 0x37)
+      return this.#numbered(source, at, Math.min(end, at + 3), 8)
     if (letter === 0x78) return this.#numbered(source, at + 1, Math.min(end, at + 3), 16)
     if (letter === 0x55) return this.#numbered(source, at + 1, Math.min(end, at + 9), 16)
     if (letter === 0x75) return this.#unicode(source, at + 1, end)
@@ -70,7 +74,9 @@ export class Unescaper {
     return at + 1
   }
 
-  /** Reads the digits of `source[at, limit)`; without any, the letter before them stands for itself. */
+  /**
+   * Reads the digits of `source[at, limit)`; without any, the letter before them stands for itself.
+   */
   #numbered(source: Buffer, at: number, limit: number, base: number): number {
     const after = skipDigits(source, at, limit, base)
     if (after === at) this.bytes[this.length++] = source[at - 1]
@@ -92,7 +98,8 @@ export class Unescaper {
     }
     const low = after + 2
     const afterLow = skipDigits(source, low, Math.min(end, low + 4), 16)
-    const lowUnit = afterLow - low === 4 ? Number.parseInt(source.latin1Slice(low, afterLow), 16) : 0
+    const lowUnit =
+      afterLow - low === 4 ? Number.parseInt(source.latin1Slice(low, afterLow), 16) : 0
     if (lowUnit < 0xdc00 || lowUnit > 0xdfff) return this.#replacement(afterLow)
     this.#codePoint(0x10000 + ((unit - 0xd800) << 10) + (lowUnit - 0xdc00))
     return afterLow
@@ -126,8 +133,7 @@ export class Unescaper {
   }
 
   #cEscape(letter: number): void {
-    const byte = C_ESCAPES[letter]
-    if (byte !== 0) this.bytes[this.length++] = byte
+    this.bytes[this.length++] = C_ESCAPES[letter] === 0 ? letter : C_ESCAPES[letter]
   }
 
   #mysqlEscape(letter: number): void {
@@ -143,13 +149,36 @@ export class Unescaper {
 }
 
 const SIMPLE_ESCAPES = escapeTable({
-  '"': '"', "'": "'", '\\': '\\', '/': '/', n: '\n', b: '\b', t: '\t', f: '\f', r: '\r', v: '\v', a: '\u0007'
+  '"': '"',
+  "'": "'",
+  '\\': '\\',
+  '/': '/',
+  n: '\n',
+  b: '\b',
+  t: '\t',
+  f: '\f',
+  r: '\r',
+  v: '\v',
+  a: '\u0007'
 })
 const C_ESCAPES = escapeTable({
-  n: '\n', a: '\u0007', b: '\b', t: '\t', v: '\v', f: '\f', r: '\r', '\\': '\\'
+  n: '\n',
+  a: '\u0007',
+  b: '\b',
+  t: '\t',
+  v: '\v',
+  f: '\f',
+  r: '\r',
+  '\\': '\\'
 })
 const MYSQL_ESCAPES = escapeTable({
-  n: '\n', r: '\r', t: '\t', '\\': '\\', "'": "'", '"': '"', Z: '\u001a'
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  '\\': '\\',
+  "'": "'",
+  '"': '"',
+  Z: '\u001a'
 })
 
 /** The byte that each letter stands for, 0 for letters that are no escape. */

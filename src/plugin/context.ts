@@ -96,15 +96,14 @@ export interface InputContext extends PluginContext {
 
 /** Takes records back into the pipeline under another tag; they pass all filters that match it. */
 export interface Emitter {
+  /** `FilterBatch.source` of the batches that this emitter's records come in: a filter must not emit those again. */
+  readonly source: string
   /** False when the emitter is over its memory limit and the record was not taken. */
   emit(tag: string, event: EventView): boolean
 }
 
 export interface FilterContext extends PluginContext {
-  /**
-   * An emitter of this filter. `memoryLimit` is in bytes, 0 is none. `matchesOwn` says whether an event came from
-   * this emitter, so that a filter can avoid a cycle.
-   */
+  /** An emitter of this filter. `memoryLimit` is in bytes, 0 is none. */
   emitter(options: { name: string; storageType: string; memoryLimit: number }): Emitter
   /** True for the tag when this filter's match covers it. */
   matches(tag: string): boolean
@@ -134,4 +133,6 @@ export interface ChunkView {
 export interface OutputContext extends PluginContext {
   /** Number of this instance, counted over all outputs. */
   readonly id: number
+  /** `flush` of the service section; 1 unless the engine says. */
+  readonly flushSeconds?: number
 }

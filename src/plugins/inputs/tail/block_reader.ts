@@ -23,7 +23,6 @@ export type SettledListener = (file: FollowedFile) => void
 export class BlockReader {
   readonly #context: InputContext
   readonly #values: TailValues
-  readonly #encoding: FileEncoding | undefined
   readonly #settled: SettledListener | undefined
   readonly #block: Buffer
   readonly #pack: PackSettings
@@ -37,12 +36,10 @@ export class BlockReader {
     context: InputContext,
     values: TailValues,
     parser: Parser | undefined,
-    encoding: FileEncoding | undefined,
     settled: SettledListener | undefined
   ) {
     this.#context = context
     this.#values = values
-    this.#encoding = encoding
     this.#settled = settled
     // The buffer of Fluent Bit holds a line with its line feed and a closing zero.
     const lineBytesMax = values.buffer_max_size - 2
@@ -121,11 +118,12 @@ export class BlockReader {
     let consumed = end
     if (start < end) {
       const offset = file.lineStart + start
-      if (this.#encoding === undefined) {
+      if (file.encoding === undefined) {
         count = file.packer.pack(bytes, start, end, offset, seconds, nanoseconds, writer)
         consumed = file.packer.consumed
       } else {
-        const lines = this.#packEncoded(file, bytes, start, end, seconds, nanoseconds)
+        const { encoding } = file
+        const lines = this.#packEncoded(file, encoding, bytes, start, end, seconds, nanoseconds)
         count = lines.count
         consumed = lines.consumed
       }
@@ -141,7 +139,7 @@ export class BlockReader {
       }
     }
     file.lineStart += consumed
-    file.rest = consumed < end ? Buffer.from(bytes.subarray(consumed, end)) : undefined
+    file.rest = consumed < end ? copyOf(bytes, consumed, end) : undefined
     this.#handOn(file, count, file.gzip === undefined ? position - (end - consumed) : position)
   }
 
@@ -160,23 +158,23 @@ export class BlockReader {
       file.skipsLine = false
       at = feed + 1
     }
-    if (this.#encoding === undefined) while (at < end && bytes[at] === 0) at++
+    if (file.encoding === undefined) while (at < end && bytes[at] === 0) at++
     return at
   }
 
   /** Converts and packs line by line. */
   #packEncoded(
     file: FollowedFile,
+    encoding: FileEncoding,
     bytes: Buffer,
     start: number,
     end: number,
     seconds: number,
     nanoseconds: number
   ): { count: number; consumed: number } {
-    const encoding = this.#encoding
     let count = 0
     let at = start
-    while (encoding !== undefined) {
+    while (true) {
       const feed = encoding.findLineFeed(bytes, at, end)
       if (feed < 0) break
       const text = encoding.decode(bytes, at, feed)
@@ -211,6 +209,12 @@ export class BlockReader {
     }
     return 0
   }
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start)
+  bytes.copy(copy, 0, start, end)
+  return copy
 }
 
 /** The end of the last whole UTF-8 character in `bytes[start, end)`. */

@@ -44,23 +44,26 @@ export interface FileEncoding {
 /** Names that `generic.encoding` takes, for messages. */
 export const GENERIC_ENCODINGS: readonly string[] = Object.keys(GENERIC)
 
+/** Gives each file an encoding of its own, as `auto` finds it from what the file begins with. */
+export type EncodingSource = () => FileEncoding
+
 /** The encoding of a `generic.encoding` value, or undefined for an unknown name. */
-export function genericEncoding(name: string): FileEncoding | undefined {
+export function genericEncoding(name: string): EncodingSource | undefined {
   const label = GENERIC[name.toLowerCase()]
-  return label === undefined ? undefined : singleByteUnits(new TextDecoder(label))
+  return label === undefined ? undefined : () => singleByteUnits(new TextDecoder(label))
 }
 
 /** The encoding of a `unicode.encoding` value, or undefined for an unknown name. */
-export function unicodeEncoding(name: string): FileEncoding | undefined {
+export function unicodeEncoding(name: string): EncodingSource | undefined {
   switch (name.toLowerCase()) {
     case 'auto':
-      return detected()
+      return detected
     case 'utf-16le':
     case 'utf16-le':
-      return utf16(new TextDecoder('utf-16le'), 0)
+      return () => utf16(new TextDecoder('utf-16le'), 0)
     case 'utf-16be':
     case 'utf16-be':
-      return utf16(new TextDecoder('utf-16be'), 1)
+      return () => utf16(new TextDecoder('utf-16be'), 1)
     default:
       return undefined
   }

@@ -11,8 +11,8 @@ import type { Matcher } from '../../../parser/onigmo.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import type { Input } from '../../../plugin/define.ts'
 import { BlockReader } from './block_reader.ts'
-import type { FileEncoding } from './file_encoding.ts'
-import { compileExclude, findFiles, isExcluded } from './file_scan.ts'
+import type { EncodingSource } from './file_encoding.ts'
+import { canSearch, compileExclude, findFiles, isExcluded } from './file_scan.ts'
 import { fileKey, FollowedFile, linkStats, openForReading, pathStats } from './followed_file.ts'
 import { GzipReader } from './gzip_reader.ts'
 import type { TailValues } from './options.ts'
@@ -36,7 +36,7 @@ export interface FollowSettings {
   readonly paths: readonly string[]
   readonly refreshMs: number
   readonly tagRegex: Matcher | undefined
-  readonly encoding: FileEncoding | undefined
+  readonly encoding: EncodingSource | undefined
 }
 
 export class FileFollower implements Input {
@@ -66,7 +66,7 @@ export class FileFollower implements Input {
   #stopped = false
 
   constructor(settings: FollowSettings, context: InputContext) {
-    const { values, encoding } = settings
+    const { values } = settings
     this.#settings = settings
     this.#values = values
     this.#context = context
@@ -77,7 +77,7 @@ export class FileFollower implements Input {
       context.log.error(`parser '${values.parser}' is not registered`)
     }
     const settled = values.db === undefined ? undefined : (file: FollowedFile) => this.#save(file)
-    this.#reader = new BlockReader(context, values, parser, encoding, settled)
+    this.#reader = new BlockReader(context, values, parser, settled)
   }
 
   start(): void {
@@ -115,7 +115,9 @@ export class FileFollower implements Input {
 
   #scan(): void {
     for (const pattern of this.#settings.paths) {
-      for (const path of findFiles(pattern, this.#workingDirectory)) this.#consider(path)
+      const paths = findFiles(pattern, this.#workingDirectory)
+      if (paths.length === 0) this.#reportUnsearchable(pattern)
+      for (const path of paths) this.#consider(path)
     }
     if (this.#pending.length > 0) void this.#readPending()
   }
@@ -171,12 +173,21 @@ export class FileFollower implements Input {
       linkInode: link?.isSymbolicLink() === true ? link.ino : undefined,
       sink: this.#context.sink(tag.tag),
       packer: this.#reader.packer(path),
-      gzip: path.toLowerCase().endsWith('.gz') ? new GzipReader() : undefined
+      gzip: path.toLowerCase().endsWith('.gz') ? new GzipReader() : undefined,
+      encoding: this.#settings.encoding?.()
     })
     this.#files.set(file.key, file)
     this.#position(file, stats, start)
     this.#pending.push(file)
     this.#count('files_opened', 'Total number of opened files')
+  }
+
+  /** A folder that is not there or not open to us; said once for a pattern. */
+  #reportUnsearchable(pattern: string): void {
+    if (canSearch(pattern, this.#workingDirectory) || this.#unreadable.has(pattern)) return
+    this.#unreadable.add(pattern)
+    this.#context.log.error(`read error, check permissions: ${pattern}`)
+    this.#context.log.warn(`error scanning path: ${pattern}`)
   }
 
   /** Reported once for a path, as it is looked at again with every scan. */

@@ -2,13 +2,33 @@
  * Finds the files that the patterns of `tail` match.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_scan_glob.c.
  */
+import { accessSync, constants } from 'node:fs'
 import { homedir } from 'node:os'
+import { resolve } from 'node:path'
 import { matchFiles } from '../../../config/file_glob.ts'
 
 /** Paths that match a pattern, in the pattern's form, sorted; a leading `~` is the home folder. */
 export function findFiles(pattern: string, workingDirectory: string): string[] {
-  const expanded = /^~(?=\/|$)/.test(pattern) ? homedir() + pattern.slice(1) : pattern
-  return matchFiles(expanded, workingDirectory)
+  return matchFiles(withHome(pattern), workingDirectory)
+}
+
+/** False when the folder that the first wildcard of a pattern stands for a name in cannot be read. */
+export function canSearch(pattern: string, workingDirectory: string): boolean {
+  const parts = withHome(pattern).split('/')
+  const first = parts.findIndex(part => /[*?[]/.test(part))
+  if (first < 0) return true
+  const directory = parts.slice(0, first).join('/')
+  try {
+    const path = first === 1 && directory === '' ? '/' : directory
+    accessSync(resolve(workingDirectory, path), constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function withHome(pattern: string): string {
+  return /^~(?=\/|$)/.test(pattern) ? homedir() + pattern.slice(1) : pattern
 }
 
 /** True when a whole path matches a pattern of `exclude_path`; `*` stands for slashes too, as in fnmatch(3). */

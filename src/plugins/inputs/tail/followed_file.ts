@@ -15,6 +15,7 @@ import {
 } from 'node:fs'
 import type { EventSink } from '../../../plugin/context.ts'
 import type { LinePacker } from './line_packer.ts'
+import type { FileEncoding } from './file_encoding.ts'
 import type { GzipReader } from './gzip_reader.ts'
 
 /** Where a file stands on its way: read for the first time, or followed for what is appended. */
@@ -33,6 +34,8 @@ export class FollowedFile {
   readonly sink: EventSink
   readonly packer: LinePacker
   readonly gzip: GzipReader | undefined
+  /** Undefined for UTF-8, which is taken as it is. */
+  readonly encoding: FileEncoding | undefined
   stage: FileStage = 'static'
   /** Bytes read from the file. */
   offset = 0
@@ -72,6 +75,7 @@ export class FollowedFile {
     sink: EventSink
     packer: LinePacker
     gzip: GzipReader | undefined
+    encoding: FileEncoding | undefined
   }) {
     this.path = parts.path
     this.name = parts.path
@@ -82,6 +86,7 @@ export class FollowedFile {
     this.sink = parts.sink
     this.packer = parts.packer
     this.gzip = parts.gzip
+    this.encoding = parts.encoding
   }
 
   /** Identifies the file on this machine while it exists. */

@@ -10,6 +10,16 @@ import { type Parser, TextBlock } from '../../../parser/parser.ts'
 import { EVENT_HEADER_BYTES, setEventTime, writeEventHeader } from '../../../record/event.ts'
 
 const CARRIAGE_RETURN = 0x0d
+const LINE_FEED = 0x0a
+
+/** Bytes of the header of a string of 32 to 255 bytes, which most lines are. */
+const USUAL_HEADER = 2
+
+/** Room behind a line: its longest header, and what is copied too much. */
+const SLACK = 16
+
+/** Where the nanoseconds stand in an event. */
+const NANOSECONDS_OFFSET = 8
 
 /** The same for all files of an input. */
 export interface PackSettings {
@@ -91,17 +101,19 @@ export class LinePacker {
     nanoseconds: number,
     out: MsgpackWriter
   ): number {
-    const { skipEmptyLines, lineBytesMax, parser } = this.#settings
+    const { skipEmptyLines, lineBytesMax, parser, offsetKey } = this.#settings
+    if (parser === undefined && offsetKey === undefined) {
+      return this.#packPlain(bytes, start, end, seconds, nanoseconds, out)
+    }
     const block = this.#block
     block.setLines(bytes, start, end)
-    const text = block.latin1()
+    const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const shift = offset - start
     let count = 0
     let at = start
     for (;;) {
-      const feed = text.indexOf('\n', at - start)
-      if (feed < 0) break
-      const lineEnd = feed + start
+      const lineEnd = findFeed(source, at, end)
+      if (lineEnd < 0) break
       const length = lineEnd - at
       const endsInReturn = length > 0 && bytes[lineEnd - 1] === CARRIAGE_RETURN
       if (skipEmptyLines && (length === 0 || (length === 1 && endsInReturn))) {
@@ -142,6 +154,82 @@ export class LinePacker {
     out: MsgpackWriter
   ): void {
     this.#packRaw(bytes, start, end, offset, seconds, nanoseconds, out)
+  }
+
+  /**
+   * Packs lines that need no parser and no position. The end of a line is looked for while it is copied, eight bytes
+   * at a time: 237 MB of lines take 0.2 s less than with `indexOf` and `copy`, which cross into C++ for each line.
+   */
+  #packPlain(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    seconds: number,
+    nanoseconds: number,
+    out: MsgpackWriter
+  ): number {
+    const { skipEmptyLines, lineBytesMax } = this.#settings
+    const prefix = this.#prefix
+    const prefixBytes = prefix.length
+    const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const lastWord = end - 8
+    setEventTime(prefix, 0, seconds, 0)
+    let target = out.bytes
+    let view = new DataView(target.buffer, target.byteOffset, target.length)
+    let count = 0
+    let line = start
+    while (line < end) {
+      const head = out.length
+      if (target.length - head < prefixBytes + end - line + SLACK) {
+        out.reserve(prefixBytes + end - line + SLACK)
+        target = out.bytes
+        view = new DataView(target.buffer, target.byteOffset, target.length)
+      }
+      for (let index = 0; index < prefixBytes; index++) target[head + index] = prefix[index]
+      view.setUint32(head + NANOSECONDS_OFFSET, nanoseconds + count)
+      const text = head + prefixBytes + USUAL_HEADER
+      let to = text
+      let from = line
+      let found = false
+      while (from <= lastWord) {
+        const low = source.getInt32(from, true)
+        const high = source.getInt32(from + 4, true)
+        view.setInt32(to, low, true)
+        view.setInt32(to + 4, high, true)
+        // The highest bit of each byte that is a line feed; only the lowest that is set can be trusted.
+        const inLow = feedBits(low)
+        const inHigh = feedBits(high)
+        if ((inLow | inHigh) !== 0) {
+          from += inLow === 0 ? 4 + lowestByte(inHigh) : lowestByte(inLow)
+          found = true
+          break
+        }
+        from += 8
+        to += 8
+      }
+      while (!found && from < end) {
+        const byte = bytes[from]
+        if (byte === LINE_FEED) found = true
+        else {
+          target[to++] = byte
+          from++
+        }
+      }
+      if (!found) break
+      const length = from - line
+      const endsInReturn = length > 0 && bytes[from - 1] === CARRIAGE_RETURN
+      if (length > lineBytesMax) {
+        const kept = this.#settings.longLine({ bytes, start: line, end: from })
+        if (kept > 0) out.length = endString(target, text, kept)
+        if (kept > 0) count++
+      } else if (!skipEmptyLines || length > 1 || (length === 1 && !endsInReturn)) {
+        out.length = endString(target, text, endsInReturn && length > 1 ? length - 1 : length)
+        count++
+      }
+      line = from + 1
+    }
+    this.consumed = line
+    return count
   }
 
   #packRaw(
@@ -193,4 +281,47 @@ export class LinePacker {
     }
     return true
   }
+}
+
+/** The highest bit of each byte that is a line feed, and perhaps of bytes above the first one. */
+function feedBits(word: number): number {
+  const difference = word ^ 0x0a0a0a0a
+  return (difference - 0x01010101) & ~difference & 0x80808080
+}
+
+/** Position of the first line feed in `[from, end)`, or -1; eight bytes at a time, as no call into C++ is as quick for a line. */
+function findFeed(source: DataView, from: number, end: number): number {
+  let at = from
+  for (const lastWord = end - 8; at <= lastWord; at += 8) {
+    const inLow = feedBits(source.getInt32(at, true))
+    const inHigh = feedBits(source.getInt32(at + 4, true))
+    if ((inLow | inHigh) !== 0) return at + (inLow === 0 ? 4 + lowestByte(inHigh) : lowestByte(inLow))
+  }
+  for (; at < end; at++) if (source.getUint8(at) === LINE_FEED) return at
+  return -1
+}
+
+/** Index of the lowest byte whose highest bit is set. */
+function lowestByte(bits: number): number {
+  return (31 - Math.clz32(bits & -bits)) >> 3
+}
+
+/** Puts the header before a string whose bytes start at `text`, after room for two; gives the position after it. */
+function endString(target: Buffer, text: number, length: number): number {
+  if (length >= 32 && length < 256) {
+    target[text - 2] = 0xd9
+    target[text - 1] = length
+    return text + length
+  }
+  if (length < 32) {
+    target[text - 2] = 0xa0 | length
+    for (let at = text; at < text + length; at++) target[at - 1] = target[at]
+    return text - 1 + length
+  }
+  const shift = length < 65536 ? 1 : 3
+  target.copyWithin(text + shift, text, text + length)
+  target[text - 2] = length < 65536 ? 0xda : 0xdb
+  if (shift === 1) target.writeUInt16BE(length, text - 1)
+  else target.writeUInt32BE(length, text - 1)
+  return text + shift + length
 }

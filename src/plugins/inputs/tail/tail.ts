@@ -14,7 +14,7 @@
 import { defineInput } from '../../../plugin/define.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { compileOnigmo, type Matcher } from '../../../parser/onigmo.ts'
-import { type FileEncoding, genericEncoding, unicodeEncoding } from './file_encoding.ts'
+import { type EncodingSource, genericEncoding, unicodeEncoding } from './file_encoding.ts'
 import { FileFollower } from './file_follower.ts'
 import { TAIL_OPTIONS, type TailValues } from './options.ts'
 
@@ -93,7 +93,7 @@ function tagRegex(values: TailValues, context: InputContext): Matcher | undefine
   }
 }
 
-function encoding(values: TailValues, context: InputContext): FileEncoding | undefined {
+function encoding(values: TailValues, context: InputContext): EncodingSource | undefined {
   for (const [key, find] of [
     ['unicode.encoding', unicodeEncoding],
     ['generic.encoding', genericEncoding]
