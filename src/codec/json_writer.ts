@@ -94,6 +94,46 @@ export interface JsonWriterOptions {
   readonly capacity?: number
 }
 
+/** Keys of maps that are remembered: records of one source have the same ones in the same order. */
+const LAYOUT_KEYS_MAX = 31
+
+/** The keys of a map, and how often maps with as many keys had others. */
+class Layout {
+  /** The keys one after the other, as MessagePack strings of at most 31 bytes. */
+  readonly keys: Buffer
+  #misses = 0
+
+  constructor(keys: Buffer) {
+    this.keys = keys
+  }
+
+  /** True at the first miss, the second, the fourth and so on: maps that never repeat cost little. */
+  isDueAgain(): boolean {
+    const misses = ++this.#misses
+    return (misses & (misses - 1)) === 0
+  }
+}
+
+const NO_LAYOUT = Buffer.from([0xff])
+
+/** Remembers the keys of the map whose pairs start at `at`, if they are short, plain and all different. */
+function learn(source: Buffer, at: number, count: number): Layout {
+  const names = new Set<string>()
+  const parts: Buffer[] = []
+  for (let left = count; left > 0; left--) {
+    const end = skip(source, at)
+    const length = end - at - 1
+    if (source[at] !== (0xa0 | length) || length > 31) return new Layout(NO_LAYOUT)
+    for (let index = at + 1; index < end; index++) {
+      if (ESCAPE[source[index]] !== PLAIN) return new Layout(NO_LAYOUT)
+    }
+    names.add(source.latin1Slice(at, end))
+    parts.push(Buffer.from(source.subarray(at, end)))
+    at = skip(source, end)
+  }
+  return new Layout(names.size === count ? Buffer.concat(parts) : NO_LAYOUT)
+}
+
 export class JsonWriter {
   /** The buffer in use; replaced when it grows, so read it anew after a write. */
   bytes: Buffer
@@ -115,6 +155,8 @@ export class JsonWriter {
   #keyCount = 0
   /** Keys of the caller's own pairs; their position is -1 minus their index here. */
   readonly #ownKeys: JsonKey[] = []
+  /** By number of keys. */
+  readonly #layouts: (Layout | undefined)[] = Array.from({ length: LAYOUT_KEYS_MAX + 1 })
   #ownCount = 0
 
   constructor(options: JsonWriterOptions = {}) {
@@ -399,6 +441,14 @@ export class JsonWriter {
 
   /** Writes `"key":value,` for each pair. Keys of this map are noted from index `first` on. */
   #pairs(source: Buffer, at: number, count: number, first: number): number {
+    if (count > 1 && count <= LAYOUT_KEYS_MAX && first === this.#keyCount) {
+      const layout = this.#layouts[count]
+      if (layout !== undefined) {
+        const next = this.#pairsAsBefore(source, at, count, layout)
+        if (next >= 0) return next
+      }
+      if (layout === undefined || layout.isDueAgain()) this.#layouts[count] = learn(source, at, count)
+    }
     if (count > QUADRATIC_KEYS_MAX) return this.#manyPairs(source, at, count, first)
     if (count === 1 && first === this.#keyCount) return this.#pair(source, at)
     let seen = 0
@@ -415,6 +465,43 @@ export class JsonWriter {
     }
     this.#keyCount = first
     return at
+  }
+
+  /**
+   * Writes the pairs of a map that has the keys of an earlier one, which are known to differ and to need no escapes.
+   *
+   * @returns The position after the map; -1, with nothing written, when a key is another.
+   */
+  #pairsAsBefore(source: Buffer, at: number, count: number, layout: Layout): number {
+    const start = this.length
+    const { keys } = layout
+    let known = 0
+    for (let left = count; left > 0; left--) {
+      if (this.#capacity - this.length < PAIR_ROOM) this.#grow(PAIR_ROOM)
+      const { bytes } = this
+      let to = this.length
+      const header = keys[known]
+      if (source[at] !== header) return this.#abandon(start)
+      bytes[to++] = 0x22
+      at++
+      known++
+      for (let end = known + (header & 0x1f); known < end; known++) {
+        const byte = source[at++]
+        if (byte !== keys[known]) return this.#abandon(start)
+        bytes[to++] = byte
+      }
+      bytes[to] = 0x22
+      bytes[to + 1] = 0x3a
+      this.length = to + 2
+      at = source[at] === 0xd9 ? this.#text(source, at + 2, at + 2 + source[at + 1]) : this.#any(source, at)
+      this.bytes[this.length++] = 0x2c
+    }
+    return at
+  }
+
+  #abandon(start: number): -1 {
+    this.length = start
+    return -1
   }
 
   #pair(source: Buffer, at: number): number {
