@@ -141,7 +141,11 @@ export class InstanceFactory {
             concurrency: spec.plugin.concurrency ?? 1,
             processors: this.#processors(spec.processors)
           },
-          spec.plugin.create(spec.values, { ...context, id: spec.id }),
+          spec.plugin.create(spec.values, {
+            ...context,
+            id: spec.id,
+            flushSeconds: this.#service.flush
+          }),
           {
             log,
             clock,

@@ -2,6 +2,7 @@
  * The engine: makes the instances of a configuration, runs them, and stops them in order.
  * Source of the life cycle and its log lines: Fluent Bit 5.1.1 src/flb_engine.c; reference section 1.4.
  */
+import assert from 'node:assert/strict'
 import type { Timer } from '../base/clock.ts'
 import { TASKS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
@@ -30,6 +31,7 @@ export class Pipeline {
   #filterRouter = new Router<FilterRuntime>([])
   #outputRouter = new Router<OutputRuntime>([])
   readonly #chains = new Map<string, FilterChain | undefined>()
+  #isRouted = false
   #stopping: Promise<void> | undefined
   #exitCode = 0
   #drained: (() => void) | undefined
@@ -76,6 +78,7 @@ export class Pipeline {
     for (const spec of this.#spec.filters) this.#filters.push(...factory.filter(spec))
     this.#filterRouter = new Router(this.#filters)
     this.#outputRouter = new Router(this.#outputs)
+    this.#isRouted = true
   }
 
   /** Starts outputs, filters and inputs; a plugin that cannot start stops the start with its error. */
@@ -106,7 +109,10 @@ export class Pipeline {
     return {
       log,
       chain: tag => this.#chain(tag),
-      outputs: tag => this.#outputRouter.route(tag),
+      outputs: tag => {
+        assert(this.#isRouted, 'BUG: an input asked for a sink before it was started')
+        return this.#outputRouter.route(tag)
+      },
       takeBuffer: () => this.#pool.take(),
       giveBuffer: buffer => this.#pool.give(buffer),
       nextChunkId: () => this.#names.next(),

@@ -93,6 +93,12 @@ interface Again {
 /** How pieces end up when they cannot be written. */
 class NotWorthIt extends Error {}
 
+/**
+ * Writes the body of a matcher. Its names: `b`, `s`, `e` and `g` are the parameters of
+ * `ByteMatcher`, `i` is the position, `f` where the attempt started, `n` counts steps and `l` is
+ * their limit, `a1` and `z1` are the span of group 1, `T0` a table of bytes; other letters with a
+ * number are local.
+ */
 class MatcherWriter {
   readonly tables: Uint8Array[] = []
   readonly #groupCount: number

@@ -10,7 +10,7 @@ import { contentCount, headerSize, isString, skip } from '../codec/msgpack_reade
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import { FailureCounter } from './failure_log.ts'
 import type { ParserLog } from './failure_log.ts'
-import { transcodeJsonMap } from './json.ts'
+import { transcodeJsonMap } from './json_map.ts'
 import { encodedKey, startsWithKey } from './record_key.ts'
 import { Unescaper } from './unescape.ts'
 

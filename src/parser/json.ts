@@ -5,12 +5,12 @@
  *
  * @hot bench/pipelines.ts
  */
-import { transcodeJson } from '../codec/json_reader.ts'
-import { contentCount, headerSize, isMap, isString, skip } from '../codec/msgpack_reader.ts'
+import { contentCount, headerSize, isString, skip } from '../codec/msgpack_reader.ts'
 import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { FieldDecoders } from './decoders.ts'
 import { FailureCounter } from './failure_log.ts'
 import type { ParserLog } from './failure_log.ts'
+import { transcodeJsonMap } from './json_map.ts'
 import type { Parser, TextBlock } from './parser.ts'
 import { encodedKey, removePair, startsWithKey } from './record_key.ts'
 import type { TimeReader } from './time.ts'
@@ -87,38 +87,4 @@ export class JsonParser implements Parser {
     this.#log.error(`[parser] cannot parse '${value}'`)
     this.#log.warn(`[parser:${this.name}] invalid time format ${time.format} for '${value}'`)
   }
-}
-
-/**
- * Writes the one JSON map that a text must hold as MessagePack. A second whole JSON value is an
- * error, other text behind the map is ignored.
- *
- * @returns False for any other text; `out.length` is unchanged then.
- */
-export function transcodeJsonMap(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  out: MsgpackWriter
-): boolean {
-  const map = out.length
-  const after = transcodeJson(bytes, start, end, out)
-  if (after < 0) return false
-  if (isMap(out.bytes[map]) && !hasSecondValue(bytes, after, end, out)) return true
-  out.length = map
-  return false
-}
-
-function hasSecondValue(bytes: Buffer, start: number, end: number, out: MsgpackWriter): boolean {
-  let at = start
-  while (at < end && isSpace(bytes[at])) at++
-  if (at === end) return false
-  const before = out.length
-  const hasValue = transcodeJson(bytes, at, end, out) >= 0
-  out.length = before
-  return hasValue
-}
-
-function isSpace(byte: number): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
 }

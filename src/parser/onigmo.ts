@@ -25,7 +25,6 @@ import { compileByteMatcher, MATCH, UNDECIDED } from './byte_matcher.ts'
 import type { ByteMatcher } from './byte_matcher.ts'
 import { readPatternText, rubyToOniguruma } from './onigmo_source.ts'
 import { readPattern } from './pattern.ts'
-import type { Pattern } from './pattern.ts'
 import { writePlainRegExp } from './plain_regexp.ts'
 import type { PlainRegExp } from './plain_regexp.ts'
 
@@ -86,13 +85,11 @@ export class Matcher {
   readonly spans: Int32Array
   readonly #source: string
   readonly #flags: string
-  readonly #read: Pattern
   readonly #plain: PlainRegExp | undefined
-  readonly #line: Form
+  readonly #bytes: ByteMatcher | undefined
+  #line: Form | undefined
   #general: Form | undefined
   #prefix: Form | undefined
-  #bytes: ByteMatcher | undefined
-  #hasTriedBytes = false
 
   /** @throws {Error} With the reason when the pattern is invalid; see `compileOnigmo`. */
   constructor(text: string) {
@@ -100,15 +97,15 @@ export class Matcher {
     this.pattern = text
     this.#source = rubyToOniguruma(source)
     this.#flags = source.flags
-    this.#read = readPattern(this.#source, source.flags)
-    const { piece } = this.#read
-    this.groupNames = this.#read.groupNames
-    this.groupNumbers = this.#read.groupNumbers
-    this.groupCount = this.#read.groupCount
-    this.spans = new Int32Array(this.groupCount * 2 + 2)
+    const { piece, groupNames, groupNumbers, groupCount } = readPattern(this.#source, source.flags)
+    this.groupNames = groupNames
+    this.groupNumbers = groupNumbers
+    this.groupCount = groupCount
+    this.spans = new Int32Array(groupCount * 2 + 2)
     this.#plain = piece === undefined ? undefined : writePlainRegExp(piece)
     this.isProtected = this.#plain?.isLinear ?? false
-    this.#line = this.#lineForm('')
+    this.#bytes = piece === undefined ? undefined : compileByteMatcher(piece, groupCount)
+    if (this.#bytes === undefined) this.#line = this.#lineForm('')
   }
 
   /** True when the pattern matches somewhere in the text. */
@@ -143,7 +140,6 @@ export class Matcher {
    * @returns `MATCH`, `NO_MATCH`, or `UNDECIDED`: ask `execDecoded`.
    */
   findInBytes(bytes: Buffer, start: number, end: number): number {
-    if (!this.#hasTriedBytes) this.#compileBytes()
     if (this.#bytes === undefined) return UNDECIDED
     try {
       return this.#bytes(bytes, start, end, this.spans)
@@ -177,12 +173,6 @@ export class Matcher {
     return captures
   }
 
-  #compileBytes(): void {
-    const { piece } = this.#read
-    this.#hasTriedBytes = true
-    this.#bytes = piece === undefined ? undefined : compileByteMatcher(piece, this.groupCount)
-  }
-
   #run(form: Form, text: string): FormMatch | null {
     const started = form.isLinear ? 0 : performance.now()
     try {
@@ -196,7 +186,9 @@ export class Matcher {
   }
 
   #formFor(text: string): Form {
-    return this.#isLineSubject(text) ? this.#line : this.#generalForm()
+    if (!this.#isLineSubject(text)) return this.#generalForm()
+    this.#line ??= this.#lineForm('')
+    return this.#line
   }
 
   /** True when the line form means the same for this text as the general form. */

@@ -1,4 +1,4 @@
-/** What the tests of all parsers share: parsing a text into plain values, and what every parser keeps. */
+/** What the tests of all parsers share: parsing a text into plain values, and their contract. */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { decode, type Decoded, skipChecked } from '../codec/msgpack_reader.ts'

@@ -28,7 +28,7 @@ import { Caster, readCastTypes } from './types.ts'
 import type { CastType } from './types.ts'
 
 /** The keys of a `[PARSER]` section. */
-export const PARSER_OPTIONS = {
+const PARSER_OPTIONS = {
   name: text({ doc: 'Unique name of the parser' }),
   format: text({ doc: 'regex, json, ltsv or logfmt' }),
   regex: text({ doc: 'Pattern with named groups, for format regex' }),

@@ -79,7 +79,7 @@ export interface EventSink {
 export interface InputContext extends PluginContext {
   /** The configured tag, or the instance's name. */
   readonly tag: string
-  /** The sink of a tag; the same tag gives the same sink. */
+  /** The sink of a tag; the same tag gives the same sink. From `start` on: in `create` nothing is routed yet. */
   sink(tag: string): EventSink
   /** Forgets the sink of a tag that will not be used again, once its open chunk is on its way. */
   forget(tag: string): void
@@ -134,5 +134,5 @@ export interface OutputContext extends PluginContext {
   /** Number of this instance, counted over all outputs. */
   readonly id: number
   /** `flush` of the service section; 1 unless the engine says. */
-  readonly flushSeconds?: number
+  readonly flushSeconds: number
 }

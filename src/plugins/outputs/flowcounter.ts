@@ -35,7 +35,7 @@ export const flowcounter = defineOutput({
     const { clock, log } = context
     const printer = new Printer(context)
     const unit = unitOf(values.unit)
-    const slots = Math.floor((context.flushSeconds ?? 1) / UNITS[unit]) + 1
+    const slots = Math.floor(context.flushSeconds / UNITS[unit]) + 1
     let periods: Periods
     return {
       start() {
