@@ -43,8 +43,7 @@ async function compareCase(
   { spillway, fluentBit, record }: CaseOptions
 ): Promise<{ row: string; description: string }> {
   const recorded = readExpected(parityCase)
-  const reference =
-    fluentBit === undefined ? recorded : await runProgram(fluentBit, parityCase)
+  const reference = fluentBit === undefined ? recorded : await runProgram(fluentBit, parityCase)
   if (reference === undefined) return report(parityCase, 'was never recorded', ['it'], '')
   if (record) writeExpected(parityCase, reference)
   const isComplete = (result: RunResult): boolean =>

@@ -15,12 +15,6 @@ export const CHUNKS_UNDER_WAY_MAX = 2
 /** Tags of an emitter that are kept without an open chunk: they come from record data and have no end. */
 export const TAGS_IDLE_MAX = 1_000
 
-/** Longest tag, as in Fluent Bit (FLB_INPUT_CHUNK_TAG_MAX, less its header). */
-export const TAG_BYTES_MAX = 65_531
-
-/** Tasks (chunks on their way) that have an id at once; FLB_CONFIG_DEFAULT_TASK_MAP_SIZE_LIMIT is 65536. */
-export const TASKS_MAX = 65_536
-
 /** Times that records may go round between filters and emitters before the rest of the pipeline gets its turn. */
 export const EMITTER_DRAIN_ROUNDS_MAX = 1_000
 

@@ -3,7 +3,10 @@ import { test } from 'node:test'
 import { Logger, type LogLevel } from './log.ts'
 
 /** A logger whose lines are kept. */
-function recorded(level: LogLevel, options: { colour?: boolean } = {}): { log: Logger; lines: string[]; clock: { ms: number } } {
+function recorded(
+  level: LogLevel,
+  options: { colour?: boolean } = {}
+): { log: Logger; lines: string[]; clock: { ms: number } } {
   const lines: string[] = []
   const clock = { ms: new Date(2026, 7, 21, 6, 3, 47, 5).getTime() }
   const sink = { colour: options.colour ?? false, write: (text: string) => void lines.push(text) }
@@ -15,7 +18,9 @@ test('a line has local time with milliseconds and the level padded to five', () 
   for (const level of ['error', 'warn', 'info', 'debug', 'trace', 'help'] as const) log[level]('x')
   assert.deepEqual(
     lines,
-    ['error', ' warn', ' info', 'debug', 'trace', ' help'].map(word => `[2026/08/21 06:03:47.005] [${word}] x\n`)
+    ['error', ' warn', ' info', 'debug', 'trace', ' help'].map(
+      word => `[2026/08/21 06:03:47.005] [${word}] x\n`
+    )
   )
   assert.deepEqual(log.counts, { error: 1, warn: 1, info: 1, debug: 1, trace: 1 })
 })
@@ -48,5 +53,8 @@ test('similar lines are not repeated within the interval', () => {
   child.info('other')
   clock.ms += 1000
   child.info('retry in 7 seconds')
-  assert.deepEqual(lines.map(line => line.slice(34)), ['retry in 5 seconds\n', 'other\n', 'retry in 7 seconds\n'])
+  assert.deepEqual(
+    lines.map(line => line.slice(34)),
+    ['retry in 5 seconds\n', 'other\n', 'retry in 7 seconds\n']
+  )
 })

@@ -193,11 +193,7 @@ function checkService(
 }
 
 /** Says that a key is understood and that this version has nothing behind it. */
-function warnWithoutEffect(
-  key: string,
-  at: Location | undefined,
-  diagnostics: Diagnostics
-): void {
+function warnWithoutEffect(key: string, at: Location | undefined, diagnostics: Diagnostics): void {
   const message = `Key "${key}" is read and has no effect in this version`
   diagnostics.warning('CFG_NOT_IN_THIS_VERSION', message, at)
 }

@@ -43,7 +43,9 @@ export async function answer(
   const kind = command.pluginKind === 'processor' ? 'filter' : command.pluginKind
   const text = kind === 'custom' ? undefined : await pluginHelpText(catalog, kind, name, format)
   if (text === undefined) {
-    process.stderr.write(`Cannot show help of ${command.pluginKind} "${name}": there is no such plugin\n`)
+    process.stderr.write(
+      `Cannot show help of ${command.pluginKind} "${name}": there is no such plugin\n`
+    )
     return 1
   }
   print(text)

@@ -447,7 +447,8 @@ export class JsonWriter {
         const next = this.#pairsAsBefore(source, at, count, layout)
         if (next >= 0) return next
       }
-      if (layout === undefined || layout.isDueAgain()) this.#layouts[count] = learn(source, at, count)
+      if (layout === undefined || layout.isDueAgain())
+        this.#layouts[count] = learn(source, at, count)
     }
     if (count > QUADRATIC_KEYS_MAX) return this.#manyPairs(source, at, count, first)
     if (count === 1 && first === this.#keyCount) return this.#pair(source, at)
@@ -485,7 +486,8 @@ export class JsonWriter {
       bytes[to++] = 0x22
       at++
       known++
-      for (let end = known + (header & 0x1f); known < end; known++) {
+      const end = known + (header & 0x1f)
+      for (; known < end; known++) {
         const byte = source[at++]
         if (byte !== keys[known]) return this.#abandon(start)
         bytes[to++] = byte
@@ -493,7 +495,10 @@ export class JsonWriter {
       bytes[to] = 0x22
       bytes[to + 1] = 0x3a
       this.length = to + 2
-      at = source[at] === 0xd9 ? this.#text(source, at + 2, at + 2 + source[at + 1]) : this.#any(source, at)
+      at =
+        source[at] === 0xd9
+          ? this.#text(source, at + 2, at + 2 + source[at + 1])
+          : this.#any(source, at)
       this.bytes[this.length++] = 0x2c
     }
     return at

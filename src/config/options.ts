@@ -149,7 +149,10 @@ export function seconds(spec: Doc & { readonly default?: string }): Option<numbe
  * Words separated by spaces, quotes allowed; at least `minimum`, the last of which takes the rest of the text.
  */
 export function words(minimum: number, spec: Doc): Option<readonly string[] | undefined> {
-  const type = minimum > 0 ? `space delimited strings (minimum ${minimum})` : 'multiple space delimited strings'
+  const type =
+    minimum > 0
+      ? `space delimited strings (minimum ${minimum})`
+      : 'multiple space delimited strings'
   return option<readonly string[] | undefined>(type, spec, value => {
     const found = splitSpaceList(value, minimum > 0 ? minimum : undefined)
     return found.length < minimum
@@ -161,7 +164,9 @@ export function words(minimum: number, spec: Doc): Option<readonly string[] | un
 /** Words separated by commas. */
 export function csv(spec: WithDefault): Option<readonly string[]>
 export function csv(spec: Doc): Option<readonly string[] | undefined>
-export function csv(spec: Doc & { readonly default?: string }): Option<readonly string[] | undefined> {
+export function csv(
+  spec: Doc & { readonly default?: string }
+): Option<readonly string[] | undefined> {
   return option('multiple comma delimited strings', spec, value => ({
     ok: true,
     value: splitCommaList(value)

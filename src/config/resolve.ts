@@ -213,7 +213,8 @@ class EntryReader {
       diagnostics.warning('CFG_UNKNOWN_KEY', message, entry.at)
       return
     }
-    const keys = known.length === 0 ? 'it has no keys of its own' : `known keys are ${known.join(', ')}`
+    const keys =
+      known.length === 0 ? 'it has no keys of its own' : `known keys are ${known.join(', ')}`
     const message = `${this.#cannotSet(entry)}: ${keys}${hint}`
     diagnostics.error('CFG_UNKNOWN_KEY', message, entry.at, 'start')
   }

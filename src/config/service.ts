@@ -10,7 +10,10 @@ export const SERVICE_OPTIONS = {
   'flush.adaptive.min_interval': double({ default: '0.5', doc: 'Shortest adaptive interval' }),
   'flush.adaptive.max_interval': double({ default: '2.0', doc: 'Longest adaptive interval' }),
   'flush.adaptive.low_pressure': double({ default: '25', doc: 'Percent of load that is low' }),
-  'flush.adaptive.medium_pressure': double({ default: '50', doc: 'Percent of load that is medium' }),
+  'flush.adaptive.medium_pressure': double({
+    default: '50',
+    doc: 'Percent of load that is medium'
+  }),
   'flush.adaptive.high_pressure': double({ default: '75', doc: 'Percent of load that is high' }),
   'flush.adaptive.up_steps': int({ default: '2', doc: 'Steps before the interval grows' }),
   'flush.adaptive.down_steps': int({ default: '3', doc: 'Steps before the interval shrinks' }),
@@ -44,8 +47,14 @@ export const SERVICE_OPTIONS = {
   'storage.checksum': flag({ default: 'off', doc: 'Check chunks on disk' }),
   'storage.metrics': flag({ default: 'on', doc: 'Metrics of the storage' }),
   'storage.backlog.mem_limit': size({ default: '100M', doc: 'Memory for chunks found at start' }),
-  'storage.backlog.flush_on_shutdown': flag({ default: 'off', doc: 'Deliver the backlog at a stop' }),
-  'storage.max_chunks_up': int({ default: '128', doc: 'Chunks on disk that are in memory at once' }),
+  'storage.backlog.flush_on_shutdown': flag({
+    default: 'off',
+    doc: 'Deliver the backlog at a stop'
+  }),
+  'storage.max_chunks_up': int({
+    default: '128',
+    doc: 'Chunks on disk that are in memory at once'
+  }),
   'storage.delete_irrecoverable_chunks': flag({ default: 'off', doc: 'Delete unreadable chunks' }),
   'storage.trim_files': flag({ default: 'off', doc: 'Cut chunk files to their content' }),
   'storage.type': text({ doc: 'Default of storage.type of inputs' }),
@@ -53,7 +62,10 @@ export const SERVICE_OPTIONS = {
   'storage.keep.rejected': flag({ default: 'off', doc: 'Keep rejected chunks' }),
   'storage.rejected.path': text({ default: 'rejected', doc: 'Folder of rejected chunks' }),
   'storage.rejected.limit': size({ doc: 'Bytes of rejected chunks that are kept' }),
-  coro_stack_size: int({ default: '24576', doc: 'Read and without effect: there are no coroutines' }),
+  coro_stack_size: int({
+    default: '24576',
+    doc: 'Read and without effect: there are no coroutines'
+  }),
   multiline_buffer_limit: text({ default: '2M', doc: 'Bytes of one multiline record' }),
   'scheduler.cap': int({ default: '2000', doc: 'Longest wait between retries in seconds' }),
   'scheduler.base': int({ default: '5', doc: 'Shortest wait between retries in seconds' }),

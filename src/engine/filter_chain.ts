@@ -145,4 +145,3 @@ function apply(stage: readonly RunningStep[], view: EventView): boolean {
   }
   return true
 }
-

@@ -251,7 +251,11 @@ export class InputRuntime {
       let sink = this.#routeSinks.get(tag)
       if (sink === undefined) {
         const filters = this.#world.chain(tag)
-        sink = new TagSink({ tag, processors, filters, splitter: undefined, outputs }, this, this.#world)
+        sink = new TagSink(
+          { tag, processors, filters, splitter: undefined, outputs },
+          this,
+          this.#world
+        )
         this.#routeSinks.set(tag, sink)
       }
       branches.push({ route: conditional, sink })
@@ -337,11 +341,7 @@ class TagSink implements EventSink {
     this.#input.dispatch(chunk, this.#path.outputs)
   }
 
-  #commitStaged(
-    staging: MsgpackWriter,
-    written: number,
-    settled: (() => void) | undefined
-  ): void {
+  #commitStaged(staging: MsgpackWriter, written: number, settled: (() => void) | undefined): void {
     const { tag, processors, filters, splitter, outputs } = this.#path
     const { name } = this.#input
     let source = staging

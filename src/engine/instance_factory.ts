@@ -210,7 +210,9 @@ export class InstanceFactory {
       const missing = `Output "${name}" of route "${route.name}" does not exist`
       this.#diagnostics.warning(
         'CFG_UNKNOWN_OUTPUT',
-        second === undefined ? `${missing}: nothing is sent there` : `${missing}: "${fallback}" is used`,
+        second === undefined
+          ? `${missing}: nothing is sent there`
+          : `${missing}: "${fallback}" is used`,
         spec.at
       )
       return second === undefined ? [] : [second]
@@ -258,7 +260,8 @@ export class InstanceFactory {
   }
 
   #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output'): PluginContext {
-    const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } = this.#world
+    const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } =
+      this.#world
     const label = labelOf(spec)
     const owner = `${kind} ${spec.plugin.name}`
     return {
@@ -358,7 +361,9 @@ export class InstanceFactory {
   #inputCounters(name: string): { records: Counter; bytes: Counter } {
     const { metrics } = this.#world
     return {
-      records: metrics.counter('fluentbit_input_records_total', 'Number of input records.', { name }),
+      records: metrics.counter('fluentbit_input_records_total', 'Number of input records.', {
+        name
+      }),
       bytes: metrics.counter('fluentbit_input_bytes_total', 'Number of input bytes.', { name })
     }
   }

@@ -103,7 +103,7 @@ export class OutputRuntime {
   hurry(): void {
     this.#stopping = true
     // A copy: what fails again at once waits again, in the same set.
-    for (const attempt of [...this.#waiting]) {
+    for (const attempt of Array.from(this.#waiting)) {
       attempt.timer?.cancel()
       this.#again(attempt)
     }
@@ -168,7 +168,10 @@ export class OutputRuntime {
         `[engine] chunk '${task.chunk.id}' is not retried (no retry config): ${this.#where(task)}`
       )
       this.#giveUp(attempt, 'no_retries')
-    } else if (this.settings.retryLimit !== NO_LIMIT && attempt.failures >= this.settings.retryLimit) {
+    } else if (
+      this.settings.retryLimit !== NO_LIMIT &&
+      attempt.failures >= this.settings.retryLimit
+    ) {
       this.#world.log.error(
         `[engine] chunk '${task.chunk.id}' cannot be retried: task_id=${task.id}, ` +
           `input=${task.inputLabel} > output=${this.settings.label}`

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict'
 import type { Timer } from '../base/clock.ts'
-import { TASKS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Diagnostics } from '../config/diagnostics.ts'
 import { BufferPool, type Chunk, ChunkNames } from '../storage/chunk.ts'
@@ -141,11 +140,7 @@ export class Pipeline {
     for (const input of this.#inputs) input.flush()
   }
 
-  #dispatch(
-    chunk: Chunk,
-    outputs: readonly OutputRuntime[],
-    input: InputRuntime
-  ): Task {
+  #dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task {
     const task = new Task(
       this.#nextTaskId(),
       chunk,
@@ -169,7 +164,7 @@ export class Pipeline {
   /** The lowest number that no task has. */
   #nextTaskId(): number {
     let id = 0
-    while (this.#tasks.has(id) && id < TASKS_MAX) id++
+    while (this.#tasks.has(id)) id++
     return id
   }
 

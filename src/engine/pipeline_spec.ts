@@ -90,7 +90,10 @@ export async function resolvePipeline(
   for (const section of document.outputs) {
     const spec = await resolver.instance(section, 'output', outputs.length)
     if (spec !== undefined) {
-      outputs.push({ ...spec, processors: await resolver.processors(section.entries) } as OutputSpec)
+      outputs.push({
+        ...spec,
+        processors: await resolver.processors(section.entries)
+      } as OutputSpec)
     }
   }
   return { service, inputs, filters, outputs }
@@ -108,7 +111,11 @@ class Resolver {
     this.#diagnostics = diagnostics
   }
 
-  async instance(section: Section, kind: PluginKind, id: number): Promise<InstanceSpec | undefined> {
+  async instance(
+    section: Section,
+    kind: PluginKind,
+    id: number
+  ): Promise<InstanceSpec | undefined> {
     const named = section.entries.find(entry => entry.key === 'name')
     if (named === undefined || named.value.kind !== 'scalar') {
       const message = `Cannot use section "${section.title}": it has no "name", the name of ${article(kind)} plugin`
@@ -232,7 +239,14 @@ class Resolver {
     if (plugin === undefined) return undefined
     const id = this.#processorCount++
     const processorName = `${plugin.name}.${id}`
-    const spec = this.#resolve(plugin, processorName, id, node.at, node.entries, PROCESSOR_STRUCTURAL)
+    const spec = this.#resolve(
+      plugin,
+      processorName,
+      id,
+      node.at,
+      node.entries,
+      PROCESSOR_STRUCTURAL
+    )
     const condition = field(node, 'condition')
     return {
       ...spec,
@@ -286,7 +300,9 @@ class Resolver {
       const name = item.kind === 'map' ? field(item, 'name') : undefined
       const fallback = item.kind === 'map' ? field(item, 'fallback') : undefined
       if (name?.kind !== 'scalar') return this.#misshapen('outputs', 'a list of names', item)
-      return [{ name: name.text, fallback: fallback?.kind === 'scalar' ? fallback.text : undefined }]
+      return [
+        { name: name.text, fallback: fallback?.kind === 'scalar' ? fallback.text : undefined }
+      ]
     })
   }
 

@@ -20,7 +20,10 @@ export interface CounterFamily {
 }
 
 export class MetricsRegistry {
-  readonly #families = new Map<string, { name: string; help: string; series: Map<string, { labels: Labels; counter: Counter }> }>()
+  readonly #families = new Map<
+    string,
+    { name: string; help: string; series: Map<string, { labels: Labels; counter: Counter }> }
+  >()
 
   /** The counter of a name and labels; the same ones give the same counter. */
   counter(name: string, help: string, labels: Labels): Counter {

@@ -136,7 +136,10 @@ export const CLIENT_NET_OPTIONS = {
   'net.tcp_keepalive': flag({ default: 'off', doc: 'TCP keep-alive probes' }),
   'net.tcp_keepalive_time': int({ default: '-1', doc: 'Seconds of silence before a probe' }),
   'net.tcp_keepalive_interval': int({ default: '-1', doc: 'Seconds between probes' }),
-  'net.tcp_keepalive_probes': int({ default: '-1', doc: 'Probes before the connection is given up' }),
+  'net.tcp_keepalive_probes': int({
+    default: '-1',
+    doc: 'Probes before the connection is given up'
+  }),
   'net.io_timeout': seconds({ default: '0s', doc: 'Longest silence while waiting for data' }),
   'net.connect_timeout': seconds({ default: '10s', doc: 'Longest time to connect' }),
   'net.connect_timeout_log_error': flag({
@@ -181,7 +184,10 @@ export const TLS_OPTIONS = {
   'tls.proxy.ca_file': text({ doc: 'File of certificates trusted for the proxy' }),
   'tls.proxy.ca_path': text({ doc: 'Folder of certificates trusted for the proxy' }),
   'tls.proxy.verify': flag({ default: 'on', doc: 'Check the certificate of the proxy' }),
-  'tls.proxy.verify_hostname': flag({ default: 'on', doc: "Check the name in the proxy's certificate" })
+  'tls.proxy.verify_hostname': flag({
+    default: 'on',
+    doc: "Check the name in the proxy's certificate"
+  })
 }
 
 /** Keys of a plugin's network role. */

@@ -33,12 +33,22 @@ export function writeEventHeader(out: MsgpackWriter, seconds: number, nanosecond
 }
 
 /** Overwrites the time of an event written at `at` with `writeEventHeader`. */
-export function setEventTime(bytes: Buffer, at: number, seconds: number, nanoseconds: number): void {
+export function setEventTime(
+  bytes: Buffer,
+  at: number,
+  seconds: number,
+  nanoseconds: number
+): void {
   writeTimestamp(bytes, at + 2, seconds, nanoseconds)
 }
 
 /** Writes the ten bytes of a timestamp extension at `at`. */
-export function writeTimestamp(bytes: Buffer, at: number, seconds: number, nanoseconds: number): void {
+export function writeTimestamp(
+  bytes: Buffer,
+  at: number,
+  seconds: number,
+  nanoseconds: number
+): void {
   bytes[at] = 0xd7
   bytes[at + 1] = 0
   bytes[at + 2] = seconds >>> 24

@@ -28,14 +28,40 @@ test('a configuration runs to its end with exit code 0, banner and log on stderr
   assert.equal(stdout, '')
   assert.equal(readFileSync(join(dir, 'out'), 'utf8'), '{"log":"one"}\n{"log":"two"}\n')
   assert.match(stderr, /^Spillway v\d+\.\d+\.\d+\n\* Compatible with Fluent Bit v5\.1\.1\n/)
-  assert.match(stderr, /^\[\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{3}\] \[ info\] \[fluent bit\] version=5\.1\.1, commit=\S+, pid=\d+$/m)
+  assert.match(
+    stderr,
+    /^\[\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{3}\] \[ info\] \[fluent bit\] version=5\.1\.1, commit=\S+, pid=\d+$/m
+  )
   assert.equal(log.at(-3), '[ info] [engine] service has stopped (0 pending tasks)')
 })
 
 test('the command line alone makes a pipeline: options belong to the last instance', async t => {
   const { code, stdout, stderr } = await runProgram(t, folder(t), [
-    '-q', '-f', '0.1', '-i', 'dummy', '-p', 'dummy={"n":1}', '-p', 'samples=1', '-p', 'flush_on_startup=on', '-t', 'mine',
-    '-o', 'stdout', '-p', 'format=json_lines', '-p', 'json_date_key=false', '-m', 'mi*', '-o', 'exit', '-m', '*'
+    '-q',
+    '-f',
+    '0.1',
+    '-i',
+    'dummy',
+    '-p',
+    'dummy={"n":1}',
+    '-p',
+    'samples=1',
+    '-p',
+    'flush_on_startup=on',
+    '-t',
+    'mine',
+    '-o',
+    'stdout',
+    '-p',
+    'format=json_lines',
+    '-p',
+    'json_date_key=false',
+    '-m',
+    'mi*',
+    '-o',
+    'exit',
+    '-m',
+    '*'
   ])
   assert.equal(code, 0, stderr)
   assert.equal(stdout, '{"n":1}\n')
@@ -51,7 +77,8 @@ test('--dry-run checks without starting, and says so without a time', async t =>
 
 test('all mistakes are reported in one run, with file, line, column and code', async t => {
   const dir = folder(t, {
-    'fluent-bit.conf': '[INPUT]\n    name  dumy\n[INPUT]\n    name  dummy\n    rte  5\n[OUTPUT]\n    name  stdout\n    match *\n    nope x\n'
+    'fluent-bit.conf':
+      '[INPUT]\n    name  dumy\n[INPUT]\n    name  dummy\n    rte  5\n[OUTPUT]\n    name  stdout\n    match *\n    nope x\n'
   })
   const { code, log } = await runProgram(t, dir, ['-c', 'fluent-bit.conf'])
   assert.equal(code, 1)
@@ -69,7 +96,12 @@ for (const [what, text, args, expected] of [
   ['a bad generic value', '[INPUT]\n    name  dummy\n    mem_buf_limit  x\n', [], 1],
   ['a warning under --strict', '[SERVICE]\n    nope  1\n', ['--strict', '--dry-run'], 1],
   ['a warning without --strict', '[SERVICE]\n    nope  1\n', ['--dry-run'], 0],
-  ['a plugin that cannot start', '[INPUT]\n    name  tail\n    path  x\n    db    no/such/folder/x.db\n', [], 255]
+  [
+    'a plugin that cannot start',
+    '[INPUT]\n    name  tail\n    path  x\n    db    no/such/folder/x.db\n',
+    [],
+    255
+  ]
 ] as const) {
   test(`exit code ${expected} for ${what}`, async t => {
     const dir = folder(t, { 'fluent-bit.conf': text })
@@ -86,19 +118,31 @@ test('a missing configuration file is an error', async t => {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} delivers what is there and stops with exit code 0`, async t => {
-    const dir = folder(t, { 'a.log': 'one\n', 'fluent-bit.conf': TWO_RECORDS.replace('exit_on_eof     on', '').replace('0.1', '60') })
+    const dir = folder(t, {
+      'a.log': 'one\n',
+      'fluent-bit.conf': TWO_RECORDS.replace('exit_on_eof     on', '').replace('0.1', '60')
+    })
     const run = new RunningProgram(t, dir, ['-c', 'fluent-bit.conf'])
     await run.until(() => run.stderr.includes('inotify_fs_add'))
     run.child.kill(signal)
     const { code, stderr } = await run.ended
     assert.equal(code, 0)
-    assert.match(stderr, new RegExp(`^\\[\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d\\] \\[engine\\] caught signal \\(${signal}\\)$`, 'm'))
+    assert.match(
+      stderr,
+      new RegExp(
+        `^\\[\\d{4}/\\d\\d/\\d\\d \\d\\d:\\d\\d:\\d\\d\\] \\[engine\\] caught signal \\(${signal}\\)$`,
+        'm'
+      )
+    )
     assert.equal(readFileSync(join(dir, 'out'), 'utf8'), '{"log":"one"}\n')
   })
 }
 
 test('SIGCONT prints the state and goes on', async t => {
-  const dir = folder(t, { 'a.log': 'one\n', 'fluent-bit.conf': TWO_RECORDS.replace('exit_on_eof     on', '') })
+  const dir = folder(t, {
+    'a.log': 'one\n',
+    'fluent-bit.conf': TWO_RECORDS.replace('exit_on_eof     on', '')
+  })
   const run = new RunningProgram(t, dir, ['-c', 'fluent-bit.conf'])
   await run.until(() => run.stderr.includes('inotify_fs_add'))
   run.child.kill('SIGCONT')
@@ -157,7 +201,12 @@ pipeline:
     - { name: lines, match: '*' }
 `
   })
-  const { code, stdout, stderr } = await runProgram(t, dir, ['-e', 'shout.ts', '-c', 'fluent-bit.yaml'])
+  const { code, stdout, stderr } = await runProgram(t, dir, [
+    '-e',
+    'shout.ts',
+    '-c',
+    'fluent-bit.yaml'
+  ])
   assert.equal(code, 0, stderr)
   assert.equal(stdout, '{"log":"ONE"}\n')
 })
@@ -173,7 +222,10 @@ test('log_file takes the log, stderr keeps banner and signals', async t => {
   const { code, log } = await runProgram(t, dir, ['-c', 'fluent-bit.conf', '-l', 'log.txt'])
   assert.equal(code, 0)
   assert.deepEqual(log, [])
-  assert.match(readFileSync(join(dir, 'log.txt'), 'utf8'), /service has stopped \(0 pending tasks\)/)
+  assert.match(
+    readFileSync(join(dir, 'log.txt'), 'utf8'),
+    /service has stopped \(0 pending tasks\)/
+  )
 })
 
 for (const [args, environment, level] of [
@@ -185,7 +237,10 @@ for (const [args, environment, level] of [
   test(`log level of ${JSON.stringify([args, environment])} is ${level}`, async t => {
     const dir = folder(t, { 'a.log': 'one\n', 'fluent-bit.conf': TWO_RECORDS })
     const { log } = await runProgram(t, dir, ['-c', 'fluent-bit.conf', ...args], environment)
-    assert.equal(log.some(line => line.startsWith('[ info]')), level !== 'error')
+    assert.equal(
+      log.some(line => line.startsWith('[ info]')),
+      level !== 'error'
+    )
   })
 }
 
@@ -198,7 +253,10 @@ test('-V prints the version, -h the help, -i NAME -h that of a plugin, -J the sc
   assert.match(help.stdout, /^ {2}tail {20}/m)
   const tail = await runProgram(t, dir, ['-i', 'tail', '-h'])
   assert.match(tail.stdout, /^HELP\ntail input plugin\n/)
-  const schema = JSON.parse((await runProgram(t, dir, ['-J'])).stdout) as Record<string, { version?: string }>
+  const schema = JSON.parse((await runProgram(t, dir, ['-J'])).stdout) as Record<
+    string,
+    { version?: string }
+  >
   assert.equal(schema['fluent-bit'].version, '5.1.1')
   assert.deepEqual([version.code, help.code, tail.code], [0, 0, 0])
 })
@@ -216,5 +274,7 @@ test('-d runs in the background', async t => {
   const { code, log } = await run.ended
   assert.equal(code, 0)
   assert.match(log[0], /^\[ info\] switching to background mode \(PID=\d+\)$/)
-  await run.until(() => existsSync(join(dir, 'out')) && readFileSync(join(dir, 'out'), 'utf8').endsWith('one"}\n'))
+  await run.until(
+    () => existsSync(join(dir, 'out')) && readFileSync(join(dir, 'out'), 'utf8').endsWith('one"}\n')
+  )
 })

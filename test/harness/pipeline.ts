@@ -53,7 +53,7 @@ export interface PipelineOptions {
   readonly directory?: string
 }
 
-export const DEFAULT_NOW_MS = 1_700_000_000_123
+const DEFAULT_NOW_MS = 1_700_000_000_123
 
 /** Starts a pipeline; throws with all diagnostics when the configuration is refused. */
 export async function startPipeline(
@@ -212,7 +212,8 @@ export class TestPipeline {
   async until(condition: () => boolean, limitMs = 5000): Promise<void> {
     const deadline = performance.now() + limitMs
     while (!condition()) {
-      if (performance.now() > deadline) throw new Error(`still false after ${limitMs} ms: ${condition}`)
+      if (performance.now() > deadline)
+        throw new Error(`still false after ${limitMs} ms: ${String(condition)}`)
       await new Promise(resolve => setImmediate(resolve))
     }
   }
@@ -232,7 +233,8 @@ export class TestPipeline {
   }
 
   async remove(): Promise<void> {
-    if (this.#options.directory === undefined) rmSync(this.directory, { recursive: true, force: true })
+    if (this.#options.directory === undefined)
+      rmSync(this.directory, { recursive: true, force: true })
   }
 
   #libInput(): Plugin {
@@ -272,7 +274,7 @@ const ANSWERS: Readonly<Record<string, Delivery>> = {
 }
 
 /** All events of a chunk, as tests compare them. */
-export function testEvents(bytes: Buffer): TestEvent[] {
+function testEvents(bytes: Buffer): TestEvent[] {
   return [...decodeEvents(bytes)].map(({ seconds, nanoseconds, metadata, body }) => ({
     time: [seconds, nanoseconds],
     metadata: plain(metadata),
@@ -281,11 +283,12 @@ export function testEvents(bytes: Buffer): TestEvent[] {
 }
 
 /** Maps with string keys become objects without a prototype, so that tests read well. */
-export function plain(value: Decoded): unknown {
+function plain(value: Decoded): unknown {
   if (Array.isArray(value)) return value.map(plain)
   if (!(value instanceof Map)) return value
   const entries = [...value].map(([key, item]) => [key, plain(item)] as const)
-  if (!entries.every(([key]) => typeof key === 'string' && key !== '__proto__')) return new Map(entries)
+  if (!entries.every(([key]) => typeof key === 'string' && key !== '__proto__'))
+    return new Map(entries)
   return Object.fromEntries(entries)
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 
-export const LAUNCHER = resolve(import.meta.dirname, '../../bin/spillway')
+const LAUNCHER = resolve(import.meta.dirname, '../../bin/spillway')
 
 /** A folder with files, removed after the test. */
 export function folder(t: TestContext, files: Readonly<Record<string, string>> = {}): string {
@@ -61,7 +61,7 @@ export class RunningProgram {
     const deadline = performance.now() + limitMs
     while (!condition()) {
       if (performance.now() > deadline) {
-        throw new Error(`still false after ${limitMs} ms: ${condition}\n${this.stderr}`)
+        throw new Error(`still false after ${limitMs} ms: ${String(condition)}\n${this.stderr}`)
       }
       await new Promise(resolveTurn => setImmediate(resolveTurn))
     }

@@ -63,7 +63,9 @@ test('a failed chunk is sent again after base to base * 2 ** attempt seconds, th
     }),
     1
   )
-  const chunk = /chunk '(?<id>[^']+)'/.exec(run.log.find(line => line.includes('failed to flush')) ?? '')
+  const chunk = /chunk '(?<id>[^']+)'/.exec(
+    run.log.find(line => line.includes('failed to flush')) ?? ''
+  )
   const id = chunk?.groups?.['id'] ?? 'none'
   assert.deepEqual(
     run.log.filter(line => line.includes(id)),
@@ -84,7 +86,11 @@ test('a chunk that succeeds at a retry is reported and counted once', async () =
   await run.clock.advanceSlowly(30_000, 1000)
   assert.deepEqual(run.bodies, [{ n: 1 }, { n: 2 }])
   assert.equal(run.counter('fluentbit_output_proc_records_total', { name: 'collect.0' }), 2)
-  assert.ok(run.log.some(line => line.includes("succeeded at retry 1: task_id=0, input=lib.0 > output=collect.0 (out_id=0)")))
+  assert.ok(
+    run.log.some(line =>
+      line.includes('succeeded at retry 1: task_id=0, input=lib.0 > output=collect.0 (out_id=0)')
+    )
+  )
   await run.stop()
 })
 
@@ -98,12 +104,15 @@ for (const [limit, expected] of [
 ] as const) {
   test(`retry_limit "${limit}" gives a chunk ${expected} attempts`, async () => {
     let attempts = 0
-    const run = await startPipeline(ONE_OUTPUT.replace('2\n', limit === '' ? '${EMPTY:-}\n' : `${limit}\n`), {
-      answer: () => {
-        attempts++
-        return retry('refused')
+    const run = await startPipeline(
+      ONE_OUTPUT.replace('2\n', limit === '' ? '${EMPTY:-}\n' : `${limit}\n`),
+      {
+        answer: () => {
+          attempts++
+          return retry('refused')
+        }
       }
-    })
+    )
     run.push('app', { n: 1 })
     await run.clock.advanceSlowly(200_000, 1000)
     assert.equal(attempts, expected)
@@ -132,7 +141,11 @@ test('a chunk that an output drops is not sent again, and counts with the reason
   await run.clock.advanceSlowly(60_000, 1000)
   assert.equal(run.counter('fluentbit_output_errors_total', { name: 'collect.0' }), 1)
   assert.equal(
-    run.counter('spillway_dropped_records_total', { kind: 'output', name: 'collect.0', reason: 'bad request' }),
+    run.counter('spillway_dropped_records_total', {
+      kind: 'output',
+      name: 'collect.0',
+      reason: 'bad request'
+    }),
     1
   )
   await run.stop()
@@ -157,7 +170,10 @@ test('an output that fails delays no other', async () => {
     run.push('app', { n })
     run.flush()
   }
-  assert.deepEqual(run.bodies, [0, 1, 2, 3, 4].map(n => ({ n })))
+  assert.deepEqual(
+    run.bodies,
+    [0, 1, 2, 3, 4].map(n => ({ n }))
+  )
   await run.stop()
 })
 
@@ -174,7 +190,10 @@ test('records whose tag matches no output are dropped and counted', async () => 
   run.flush()
   assert.deepEqual(run.taken, [])
   assert.equal(
-    run.counter('fluentbit_routing_logs_drop_records_total', { input: 'lib.0', output: 'unmatched' }),
+    run.counter('fluentbit_routing_logs_drop_records_total', {
+      input: 'lib.0',
+      output: 'unmatched'
+    }),
     2
   )
   await run.stop()
@@ -220,9 +239,15 @@ test('a full chunk goes out at once', async () => {
 
 test('mem_buf_limit pauses the input with the record that crossed it kept, and resumes when there is room', async () => {
   let isOpen = false
-  const run = await startPipeline(ONE_OUTPUT.replace('tag   app', 'tag   app\n    mem_buf_limit  1K').replace('2\n', 'no_limits\n'), {
-    answer: () => (isOpen ? OK : retry('closed'))
-  })
+  const run = await startPipeline(
+    ONE_OUTPUT.replace('tag   app', 'tag   app\n    mem_buf_limit  1K').replace(
+      '2\n',
+      'no_limits\n'
+    ),
+    {
+      answer: () => (isOpen ? OK : retry('closed'))
+    }
+  )
   run.push('app', { text: 'x'.repeat(1500) })
   run.flush()
   assert.deepEqual(
@@ -259,7 +284,9 @@ test('a stop delivers what is open, retries at once, and reports what it could n
 `)
   run.push('app', { n: 1 })
   assert.equal(await run.stop(), 0)
-  const lines = run.log.filter(line => /engine\]|\[input\]|\[task\]/.test(line) && !line.includes('failed to flush'))
+  const lines = run.log.filter(
+    line => /engine\]|\[input\]|\[task\]/.test(line) && !line.includes('failed to flush')
+  )
   assert.deepEqual(lines, [
     '[ info] [engine] Shutdown Grace Period=2, Shutdown Input Grace Period=1',
     '[ warn] [engine] service will shutdown in max 2 seconds',
@@ -275,7 +302,11 @@ test('a stop delivers what is open, retries at once, and reports what it could n
     '[ info] [input] pausing lib.0'
   ])
   assert.equal(
-    run.counter('spillway_dropped_records_total', { kind: 'output', name: 'collect.0', reason: 'shutdown' }),
+    run.counter('spillway_dropped_records_total', {
+      kind: 'output',
+      name: 'collect.0',
+      reason: 'shutdown'
+    }),
     1
   )
 })

@@ -29,7 +29,10 @@ test('an emitted record passes the filters of its new tag, after what was kept',
       ['alarm.app', { level: 'error', n: 1, seen: 'yes' }]
     ]
   )
-  assert.equal(run.counter('fluentbit_input_records_total', { name: 'emitter_for_rewrite_tag.0' }), 1)
+  assert.equal(
+    run.counter('fluentbit_input_records_total', { name: 'emitter_for_rewrite_tag.0' }),
+    1
+  )
   await run.stop()
 })
 

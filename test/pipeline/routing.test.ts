@@ -70,7 +70,13 @@ pipeline:
 `,
     { yaml: true }
   )
-  run.push('app', { level: 'error', code: 503 }, { level: 'error', code: 404 }, { level: 'info', code: 503 }, {})
+  run.push(
+    'app',
+    { level: 'error', code: 503 },
+    { level: 'error', code: 404 },
+    { level: 'info', code: 503 },
+    {}
+  )
   run.flush()
   assert.deepEqual(run.bodies, [
     { level: 'error', code: 503, seen: 'yes' },
@@ -117,7 +123,12 @@ pipeline:
 
 test('conditional routes split records into chunks of their own, the default taking what no other wants', async () => {
   const run = await startPipeline(ROUTES, { yaml: true })
-  run.push('app', { level: 'error', ms: 1 }, { level: 'critical', ms: 500 }, { level: 'info', ms: 1 })
+  run.push(
+    'app',
+    { level: 'error', ms: 1 },
+    { level: 'critical', ms: 500 },
+    { level: 'info', ms: 1 }
+  )
   run.flush()
   assert.deepEqual(taken(run), [
     ['errors', { level: 'error', ms: 1 }, { level: 'critical', ms: 500 }],
@@ -133,7 +144,9 @@ test('conditional routes split records into chunks of their own, the default tak
 })
 
 test('records that no conditional route wants are counted as unmatched', async () => {
-  const run = await startPipeline(ROUTES.replace(/ {10}- name: rest[^]*?fallback: archive\n/, ''), { yaml: true })
+  const run = await startPipeline(ROUTES.replace(/ {10}- name: rest[^]*?fallback: archive\n/, ''), {
+    yaml: true
+  })
   run.push('app', { level: 'info', ms: 1 })
   run.flush()
   assert.deepEqual(taken(run), [])
@@ -162,35 +175,89 @@ pipeline:
   )
   run.push('app', { n: 1 })
   run.flush()
-  assert.deepEqual(taken(run), [['app', { n: 1 }], ['app', { n: 1 }]])
+  assert.deepEqual(taken(run), [
+    ['app', { n: 1 }],
+    ['app', { n: 1 }]
+  ])
   await run.stop()
 })
 
 for (const [what, routes, message] of [
   ['no name', '- to: { outputs: [ a ] }', 'Cannot use route: it has no "name"'],
-  ['no outputs', '- name: r', 'Cannot use "to": it must be a mapping with a list of outputs: current value is a map'],
-  ['an operator that does not exist', '- { name: r, condition: { rules: [ { field: $a, op: like, value: b } ] }, to: { outputs: [ o ] } }', 'Cannot use rule operator "like": known are eq, neq, gt, lt, gte, lte, regex, not_regex, in, not_in'],
-  ['rules without a value', '- { name: r, condition: { rules: [ { field: $a, op: eq } ] }, to: { outputs: [ o ] } }', 'Cannot use condition: a rule has no "value"']
+  [
+    'no outputs',
+    '- name: r',
+    'Cannot use "to": it must be a mapping with a list of outputs: current value is a map'
+  ],
+  [
+    'an operator that does not exist',
+    '- { name: r, condition: { rules: [ { field: $a, op: like, value: b } ] }, to: { outputs: [ o ] } }',
+    'Cannot use rule operator "like": known are eq, neq, gt, lt, gte, lte, regex, not_regex, in, not_in'
+  ],
+  [
+    'rules without a value',
+    '- { name: r, condition: { rules: [ { field: $a, op: eq } ] }, to: { outputs: [ o ] } }',
+    'Cannot use condition: a rule has no "value"'
+  ]
 ] as const) {
   test(`a route is refused: ${what}`, async () => {
     const { errors } = await checkConfiguration(
       `pipeline:\n  inputs:\n    - name: lib\n      routes:\n        logs:\n          ${routes}\n  outputs:\n    - { name: collect, alias: o }\n`,
       { yaml: true }
     )
-    assert.deepEqual(errors.map(text => text.replace(/^[^ ]*: /, '')), [message])
+    assert.deepEqual(
+      errors.map(text => text.replace(/^[^ ]*: /, '')),
+      [message]
+    )
   })
 }
 
 for (const [what, text, expected] of [
-  ['an unknown plugin', '[OUTPUT]\n    name  colect\n    match *\n', 'fluent-bit.conf:2:11: Cannot use output plugin "colect": there is no such output in this version; "collect" is near'],
-  ['an unknown key', '[INPUT]\n    name  lib\n    mem_buf_limt  5M\n', 'fluent-bit.conf:3:5: Cannot set "mem_buf_limt" on input lib: it has no keys of its own; "mem_buf_limit" is near'],
-  ['a bad size', '[INPUT]\n    name  lib\n    mem_buf_limit  5 MB\n', 'fluent-bit.conf:3:20: Cannot set "mem_buf_limit" on input lib: value must be a size such as 512, 32K, 5M or 1G: current value is "5 MB"'],
-  ['a filter without a match', '[FILTER]\n    name  grep\n', 'fluent-bit.conf:1:1: Cannot start filter grep: it needs "match" or "match_regex"'],
-  ['a bad match_regex', '[OUTPUT]\n    name  collect\n    match_regex  [\n', 'fluent-bit.conf:3:18: Cannot compile regular expression "[": '],
-  ['a repeated key', '[OUTPUT]\n    name  collect\n    match *\n    answer  ok\n    answer  drop\n', 'fluent-bit.conf:5:5: Cannot set "answer" on output collect again: the key may stand once, and stands in line 4 already'],
-  ['filesystem storage without a path', '[INPUT]\n    name  lib\n    storage.type  filesystem\n', 'fluent-bit.conf:3:19: Cannot use storage.type filesystem on input lib.0: "storage.path" of the service section is not set'],
-  ['an unknown synchronization', '[SERVICE]\n    storage.sync  fast\n', 'fluent-bit.conf:2:19: Cannot set "storage.sync" on the service section: value must be normal or full: current value is "fast"'],
-  ['a flush of zero', '[SERVICE]\n    flush  0\n', 'fluent-bit.conf:2:12: Cannot set "flush" on the service section: value must be above 0: current value is 0']
+  [
+    'an unknown plugin',
+    '[OUTPUT]\n    name  colect\n    match *\n',
+    'fluent-bit.conf:2:11: Cannot use output plugin "colect": there is no such output in this version; "collect" is near'
+  ],
+  [
+    'an unknown key',
+    '[INPUT]\n    name  lib\n    mem_buf_limt  5M\n',
+    'fluent-bit.conf:3:5: Cannot set "mem_buf_limt" on input lib: it has no keys of its own; "mem_buf_limit" is near'
+  ],
+  [
+    'a bad size',
+    '[INPUT]\n    name  lib\n    mem_buf_limit  5 MB\n',
+    'fluent-bit.conf:3:20: Cannot set "mem_buf_limit" on input lib: value must be a size such as 512, 32K, 5M or 1G: current value is "5 MB"'
+  ],
+  [
+    'a filter without a match',
+    '[FILTER]\n    name  grep\n',
+    'fluent-bit.conf:1:1: Cannot start filter grep: it needs "match" or "match_regex"'
+  ],
+  [
+    'a bad match_regex',
+    '[OUTPUT]\n    name  collect\n    match_regex  [\n',
+    'fluent-bit.conf:3:18: Cannot compile regular expression "[": '
+  ],
+  [
+    'a repeated key',
+    '[OUTPUT]\n    name  collect\n    match *\n    answer  ok\n    answer  drop\n',
+    'fluent-bit.conf:5:5: Cannot set "answer" on output collect again: the key may stand once, and stands in line 4 already'
+  ],
+  [
+    'filesystem storage without a path',
+    '[INPUT]\n    name  lib\n    storage.type  filesystem\n',
+    'fluent-bit.conf:3:19: Cannot use storage.type filesystem on input lib.0: "storage.path" of the service section is not set'
+  ],
+  [
+    'an unknown synchronization',
+    '[SERVICE]\n    storage.sync  fast\n',
+    'fluent-bit.conf:2:19: Cannot set "storage.sync" on the service section: value must be normal or full: current value is "fast"'
+  ],
+  [
+    'a flush of zero',
+    '[SERVICE]\n    flush  0\n',
+    'fluent-bit.conf:2:12: Cannot set "flush" on the service section: value must be above 0: current value is 0'
+  ]
 ] as const) {
   test(`refused with place and advice: ${what}`, async () => {
     const { errors } = await checkConfiguration(text)
@@ -200,12 +267,36 @@ for (const [what, text, expected] of [
 }
 
 for (const [what, text, expected] of [
-  ['an unknown service key', '[SERVICE]\n    flsh  1\n', 'fluent-bit.conf:2:5: Unknown key "flsh" on the service section has no effect; "flush" is near'],
-  ['a number with a tail', '[SERVICE]\n    grace  5x\n', 'fluent-bit.conf:2:12: Value of "grace" on the service section is read as 5: "x" is ignored'],
-  ['an unset variable', '[INPUT]\n    name  lib\n    tag  ${NOPE}x\n', 'fluent-bit.conf:3:10: Variable "${NOPE}" is used but not set: it stands for nothing here'],
-  ['a feature of a later version', '[SERVICE]\n    http_server  on\n', 'fluent-bit.conf:2:18: Key "http_server" is read and has no effect in this version'],
-  ['a storage type of a later version', '[INPUT]\n    name  lib\n    storage.type  memrb\n', 'fluent-bit.conf:3:19: Key "storage.type" is read and has no effect in this version'],
-  ['a generic key given twice', '[INPUT]\n    name  lib\n    tag  a\n    tag  b\n', 'fluent-bit.conf:4:5: Key "tag" on input lib stands in line 3 already: "b" replaces that value']
+  [
+    'an unknown service key',
+    '[SERVICE]\n    flsh  1\n',
+    'fluent-bit.conf:2:5: Unknown key "flsh" on the service section has no effect; "flush" is near'
+  ],
+  [
+    'a number with a tail',
+    '[SERVICE]\n    grace  5x\n',
+    'fluent-bit.conf:2:12: Value of "grace" on the service section is read as 5: "x" is ignored'
+  ],
+  [
+    'an unset variable',
+    '[INPUT]\n    name  lib\n    tag  ${NOPE}x\n',
+    'fluent-bit.conf:3:10: Variable "${NOPE}" is used but not set: it stands for nothing here'
+  ],
+  [
+    'a feature of a later version',
+    '[SERVICE]\n    http_server  on\n',
+    'fluent-bit.conf:2:18: Key "http_server" is read and has no effect in this version'
+  ],
+  [
+    'a storage type of a later version',
+    '[INPUT]\n    name  lib\n    storage.type  memrb\n',
+    'fluent-bit.conf:3:19: Key "storage.type" is read and has no effect in this version'
+  ],
+  [
+    'a generic key given twice',
+    '[INPUT]\n    name  lib\n    tag  a\n    tag  b\n',
+    'fluent-bit.conf:4:5: Key "tag" on input lib stands in line 3 already: "b" replaces that value'
+  ]
 ] as const) {
   test(`accepted with a warning: ${what}`, async () => {
     const { errors, warnings } = await checkConfiguration(text)

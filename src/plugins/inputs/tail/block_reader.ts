@@ -131,7 +131,15 @@ export class BlockReader {
         const kept = this.#longLine({ bytes, start: consumed, end })
         if (kept > 0) {
           const at = file.lineStart + consumed
-          file.packer.packCut(bytes, consumed, consumed + kept, at, seconds, nanoseconds + count, writer)
+          file.packer.packCut(
+            bytes,
+            consumed,
+            consumed + kept,
+            at,
+            seconds,
+            nanoseconds + count,
+            writer
+          )
           count++
         }
         file.skipsLine = true
@@ -178,7 +186,9 @@ export class BlockReader {
       const feed = encoding.findLineFeed(bytes, at, end)
       if (feed < 0) break
       const text = encoding.decode(bytes, at, feed)
-      const line = Buffer.from(`${file.lineStart + at === 0 ? text.replace(/^\ufeff/, '') : text}\n`)
+      const line = Buffer.from(
+        `${file.lineStart + at === 0 ? text.replace(/^\ufeff/, '') : text}\n`
+      )
       const { writer } = file.sink
       const offset = file.lineStart + at
       count += file.packer.pack(line, 0, line.length, offset, seconds, nanoseconds + count, writer)

@@ -41,9 +41,6 @@ export interface FileEncoding {
   decode(bytes: Buffer, start: number, end: number): string
 }
 
-/** Names that `generic.encoding` takes, for messages. */
-export const GENERIC_ENCODINGS: readonly string[] = Object.keys(GENERIC)
-
 /** Gives each file an encoding of its own, as `auto` finds it from what the file begins with. */
 export type EncodingSource = () => FileEncoding
 

@@ -49,7 +49,7 @@ export class FileFollower implements Input {
   /** All open files by device and inode. */
   readonly #files = new Map<string, FollowedFile>()
   /** Files with bytes to read, in turn. */
-  #pending: FollowedFile[] = []
+  readonly #pending: FollowedFile[] = []
   /** Followed files that are looked at. */
   readonly #busy = new Set<FollowedFile>()
   /** Files with a settled position that the database does not have yet. */
@@ -220,7 +220,8 @@ export class FileFollower implements Input {
     start: number | undefined
   ): void {
     const row = database.find(file.inode)
-    const isSame = row !== undefined && (!this.#values['db.compare_filename'] || row.name === file.path)
+    const isSame =
+      row !== undefined && (!this.#values['db.compare_filename'] || row.name === file.path)
     if (row !== undefined && !isSame) database.delete(row.id)
     if (row === undefined || !isSame) {
       const created = Math.floor(this.#context.clock.now() / 1000)
@@ -490,7 +491,9 @@ export class FileFollower implements Input {
     this.#files.delete(file.key)
     this.#busy.delete(file)
     if (file.stage === 'followed') {
-      this.#context.log.info(`inotify_fs_remove(): inode=${file.inode} watch_fd=${file.watchNumber}`)
+      this.#context.log.info(
+        `inotify_fs_remove(): inode=${file.inode} watch_fd=${file.watchNumber}`
+      )
     }
     this.#count('files_closed', 'Total number of closed files')
     const { tag } = file.sink
@@ -566,7 +569,10 @@ export class FileFollower implements Input {
     }
   }
 
-  #markerMatches(file: FollowedFile, row: { offset: number; marker: bigint; markerSize: number }): boolean {
+  #markerMatches(
+    file: FollowedFile,
+    row: { offset: number; marker: bigint; markerSize: number }
+  ): boolean {
     if (row.offset <= 0 || row.markerSize === 0) return true
     const bytes = this.#markerBytes(file, row.offset)
     return bytes.length === row.markerSize && BigInt.asIntN(64, xxh3(bytes)) === row.marker

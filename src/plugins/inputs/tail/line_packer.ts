@@ -132,7 +132,9 @@ export class LinePacker {
       const textEnd = endsInReturn && length > 1 ? lineEnd - 1 : lineEnd
       if (parser === undefined) {
         this.#packRaw(bytes, at, textEnd, at + shift, seconds, nanoseconds + count, out)
-      } else if (!this.#packParsed(parser, at, textEnd, at + shift, seconds, nanoseconds + count, out)) {
+      } else if (
+        !this.#packParsed(parser, at, textEnd, at + shift, seconds, nanoseconds + count, out)
+      ) {
         // What no parser takes keeps its carriage return, as in Fluent Bit.
         this.#packRaw(bytes, at, lineEnd, at + shift, seconds, nanoseconds + count, out)
       }
@@ -295,7 +297,8 @@ function findFeed(source: DataView, from: number, end: number): number {
   for (const lastWord = end - 8; at <= lastWord; at += 8) {
     const inLow = feedBits(source.getInt32(at, true))
     const inHigh = feedBits(source.getInt32(at + 4, true))
-    if ((inLow | inHigh) !== 0) return at + (inLow === 0 ? 4 + lowestByte(inHigh) : lowestByte(inLow))
+    if ((inLow | inHigh) !== 0)
+      return at + (inLow === 0 ? 4 + lowestByte(inHigh) : lowestByte(inLow))
   }
   for (; at < end; at++) if (source.getUint8(at) === LINE_FEED) return at
   return -1

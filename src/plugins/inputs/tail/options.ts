@@ -31,7 +31,10 @@ export const TAIL_OPTIONS = {
     doc: 'Read files that appear later from their beginning'
   }),
   refresh_interval: text({ default: '60', doc: 'Seconds between looks for new files, sec[.nsec]' }),
-  watcher_interval: seconds({ default: '2s', doc: 'Time between looks whether links point elsewhere' }),
+  watcher_interval: seconds({
+    default: '2s',
+    doc: 'Time between looks whether links point elsewhere'
+  }),
   progress_check_interval: seconds({
     default: '2s',
     doc: 'Time between looks at files without notification'
@@ -46,18 +49,27 @@ export const TAIL_OPTIONS = {
   docker_mode_parser: text({ doc: 'Parser of the first line in Docker mode' }),
   path_key: text({ doc: 'Key for the path of the file' }),
   offset_key: text({ doc: 'Key for the position of the line in the file' }),
-  ignore_older: seconds({ default: '0', doc: 'Do not read files that were last changed before; 0 reads all' }),
+  ignore_older: seconds({
+    default: '0',
+    doc: 'Do not read files that were last changed before; 0 reads all'
+  }),
   ignore_active_older_files: flag({
     default: 'false',
     doc: 'Stop reading a file when it gets older than ignore_older'
   }),
   buffer_chunk_size: size({ default: '32768', doc: 'First size of the buffer of a file' }),
-  buffer_max_size: size({ default: '32768', doc: 'Largest size of that buffer, which bounds a line' }),
+  buffer_max_size: size({
+    default: '32768',
+    doc: 'Largest size of that buffer, which bounds a line'
+  }),
   static_batch_size: size({
     default: '50M',
     doc: 'Bytes of files found at the start that are read in one go'
   }),
-  event_batch_size: size({ default: '50M', doc: 'Bytes of followed files that are read in one go' }),
+  event_batch_size: size({
+    default: '50M',
+    doc: 'Bytes of followed files that are read in one go'
+  }),
   skip_long_lines: flag({ default: 'false', doc: 'Skip lines that are longer than the buffer' }),
   exit_on_eof: flag({ default: 'false', doc: 'Stop when all files are read to their end' }),
   skip_empty_lines: flag({ default: 'false', doc: 'Leave empty lines out' }),
@@ -66,7 +78,10 @@ export const TAIL_OPTIONS = {
     default: 'true',
     doc: 'Ask the system not to cache what was read; read and without effect'
   }),
-  inotify_watcher: flag({ default: 'true', doc: 'Watch quiet files by notification, not by looking' }),
+  inotify_watcher: flag({
+    default: 'true',
+    doc: 'Watch quiet files by notification, not by looking'
+  }),
   'windows.path_encoding': refused(text({ default: 'ansi', doc: 'Windows only' }), WINDOWS_ONLY),
   parser: text({ doc: 'Parser of each line' }),
   tag_regex: text({ doc: 'Pattern over the path whose named groups fill <name> in the tag' }),
@@ -85,7 +100,10 @@ export const TAIL_OPTIONS = {
     doc: 'A stored position counts only for a file of the same name'
   }),
   multiline: flag({ default: 'false', doc: 'Old multiline mode' }),
-  multiline_flush: seconds({ default: '4', doc: 'Time to wait for more lines in old multiline mode' }),
+  multiline_flush: seconds({
+    default: '4',
+    doc: 'Time to wait for more lines in old multiline mode'
+  }),
   parser_firstline: text({ doc: 'Parser of the first line in old multiline mode' }),
   parser_: prefixed({ doc: 'More parsers in old multiline mode: Parser_1 and so on' }),
   'multiline.parser': many(csv({ doc: 'Multiline parsers to try' })),

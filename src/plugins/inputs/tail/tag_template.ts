@@ -21,5 +21,7 @@ export function composeTag(
     regex.groupNames.map((name, index) => [name, found[regex.groupNumbers[index]]])
   )
   const tag = expandGroupTag(template, groups)
-  return tag === undefined ? { problem: `missing closing angle bracket in tag ${template}` } : { tag }
+  return tag === undefined
+    ? { problem: `missing closing angle bracket in tag ${template}` }
+    : { tag }
 }

@@ -37,7 +37,10 @@ async function follow(
   keys: string,
   options: PipelineOptions = {}
 ): Promise<TestPipeline> {
-  const lines = keys.trim().split('\n').map(line => `    ${line.trim().replaceAll('DIR', directory)}`)
+  const lines = keys
+    .trim()
+    .split('\n')
+    .map(line => `    ${line.trim().replaceAll('DIR', directory)}`)
   return startPipeline(
     `[SERVICE]\n    parsers_file  parsers.conf\n[INPUT]\n    name  tail\n${lines.join('\n')}\n[OUTPUT]\n    name   collect\n    match  *\n`,
     { files: { 'parsers.conf': PARSERS }, ...options }
@@ -76,13 +79,16 @@ async function settle(run: TestPipeline): Promise<void> {
 test('lines from the head, with path and offset before the line', async t => {
   const dir = folder(t)
   writeFileSync(join(dir, 'a.log'), 'one\n\ntwo é\r\nunfinished')
-  const run = await follow(dir, `
+  const run = await follow(
+    dir,
+    `
     path            DIR/*.log
     tag             t
     read_from_head  on
     path_key        file
     offset_key      at
-  `)
+  `
+  )
   await wait(run, 3)
   const file = join(dir, 'a.log')
   assert.deepEqual(run.bodies, [
@@ -90,30 +96,43 @@ test('lines from the head, with path and offset before the line', async t => {
     { file, at: 4, log: '' },
     { file, at: 5, log: 'two é' }
   ])
-  assert.deepEqual(run.taken[0].events.map(event => event.time), [
-    [1_700_000_000, 123_000_000],
-    [1_700_000_000, 123_000_001],
-    [1_700_000_000, 123_000_002]
-  ].map(([seconds, nanoseconds]) => [seconds, nanoseconds]))
+  assert.deepEqual(
+    run.taken[0].events.map(event => event.time),
+    [
+      [1_700_000_000, 123_000_000],
+      [1_700_000_000, 123_000_001],
+      [1_700_000_000, 123_000_002]
+    ].map(([seconds, nanoseconds]) => [seconds, nanoseconds])
+  )
   await run.stop()
 })
 
 test('with a parser, its keys come first, and a line that it refuses keeps its carriage return', async t => {
   const dir = folder(t)
-  writeFileSync(join(dir, 'a.log'), '10.0.0.1 [10/Oct/2000:13:55:36 -0700] 200\r\nnot like this\r\n')
-  const run = await follow(dir, `
+  writeFileSync(
+    join(dir, 'a.log'),
+    '10.0.0.1 [10/Oct/2000:13:55:36 -0700] 200\r\nnot like this\r\n'
+  )
+  const run = await follow(
+    dir,
+    `
     path            DIR/a.log
     tag             t
     parser          access
     read_from_head  on
     path_key        file
     offset_key      at
-  `)
+  `
+  )
   await wait(run, 2)
   const file = join(dir, 'a.log')
   assert.deepEqual(run.taken[0].events, [
     { time: [971_211_336, 0], metadata: {}, body: { host: '10.0.0.1', code: 200, file, at: 0 } },
-    { time: [1_700_000_000, 123_000_001], metadata: {}, body: { file, at: 43, log: 'not like this\r' } }
+    {
+      time: [1_700_000_000, 123_000_001],
+      metadata: {},
+      body: { file, at: 43, log: 'not like this\r' }
+    }
   ])
   await run.stop()
 })
@@ -139,7 +158,10 @@ test('a line is emitted when its end arrives, however it is cut', async t => {
   await wait(run, 1)
   appendFileSync(join(dir, 'a.log'), 'f\n')
   await wait(run, 2)
-  assert.deepEqual(run.bodies, [{ at: 0, log: 'abc' }, { at: 4, log: 'def' }])
+  assert.deepEqual(run.bodies, [
+    { at: 0, log: 'abc' },
+    { at: 4, log: 'def' }
+  ])
   await run.stop()
 })
 
@@ -246,7 +268,10 @@ for (const [keys, expected] of [
     const run = await follow(dir, `path DIR/*/*.log\nread_from_head on\n${keys}`)
     await wait(run, 1)
     const dotted = dir.slice(1).replaceAll('/', '.')
-    assert.deepEqual(run.taken.map(chunk => chunk.tag), [expected.replace('DIR', dotted)])
+    assert.deepEqual(
+      run.taken.map(chunk => chunk.tag),
+      [expected.replace('DIR', dotted)]
+    )
     await run.stop()
   })
 }
@@ -254,13 +279,19 @@ for (const [keys, expected] of [
 test('a file that tag_regex does not match is not read', async t => {
   const dir = folder(t)
   writeFileSync(join(dir, 'b.log'), 'one\n')
-  const run = await follow(dir, 'path DIR/b.log\nread_from_head on\ntag_regex (?<n>\\d+)\ntag k.<n>'.replace('\\d+', '\\d{9}x'))
+  const run = await follow(
+    dir,
+    'path DIR/b.log\nread_from_head on\ntag_regex (?<n>\\d+)\ntag k.<n>'.replace('\\d+', '\\d{9}x')
+  )
   await settle(run)
   const path = join(dir, 'b.log')
-  assert.deepEqual(run.log.filter(line => line.startsWith('[error]')), [
-    `[error] [input:tail:tail.0] invalid tag_regex pattern for file ${path}`,
-    `[error] [input:tail:tail.0] failed to compose tag for file: ${path}`
-  ])
+  assert.deepEqual(
+    run.log.filter(line => line.startsWith('[error]')),
+    [
+      `[error] [input:tail:tail.0] invalid tag_regex pattern for file ${path}`,
+      `[error] [input:tail:tail.0] failed to compose tag for file: ${path}`
+    ]
+  )
   assert.deepEqual(run.bodies, [])
   await run.stop()
 })
@@ -268,7 +299,10 @@ test('a file that tag_regex does not match is not read', async t => {
 test('exclude_path leaves files out, stars standing for slashes too', async t => {
   const dir = folder(t)
   for (const name of ['a.log', 'b.log', 'c.log']) writeFileSync(join(dir, name), `${name}\n`)
-  const run = await follow(dir, 'path DIR/*.log\nexclude_path *a.log, DIR/[b]*\ntag t\nread_from_head on')
+  const run = await follow(
+    dir,
+    'path DIR/*.log\nexclude_path *a.log, DIR/[b]*\ntag t\nread_from_head on'
+  )
   await wait(run, 1)
   assert.deepEqual(run.bodies, [{ log: 'c.log' }])
   await run.stop()
@@ -279,7 +313,10 @@ test('ignore_older leaves old files out until they change, then reads what was a
   const path = join(dir, 'a.log')
   writeFileSync(path, 'old\n')
   utimesSync(path, 1_600_000_000, 1_600_000_000)
-  const run = await follow(dir, 'path DIR/a.log\ntag t\nread_from_head on\nignore_older 1h\nrefresh_interval 1')
+  const run = await follow(
+    dir,
+    'path DIR/a.log\ntag t\nread_from_head on\nignore_older 1h\nrefresh_interval 1'
+  )
   await run.clock.advanceSlowly(3000)
   appendFileSync(path, 'new\n')
   utimesSync(path, 1_700_000_004, 1_700_000_004)
@@ -321,7 +358,12 @@ test('zeros at the head of what is read are skipped', async t => {
 const LONG = 'y'.repeat(300)
 
 for (const [keys, expected, level, message] of [
-  ['', ['short', 'last'], 'error', 'requires a larger buffer size, lines are too long. Skipping line.'],
+  [
+    '',
+    ['short', 'last'],
+    'error',
+    'requires a larger buffer size, lines are too long. Skipping line.'
+  ],
   ['skip_long_lines on', ['short', 'last'], ' warn', 'have long lines. Skipping long lines.'],
   ['truncate_long_lines on', ['short', 'y'.repeat(199), 'last'], '', '']
 ] as const) {
@@ -334,9 +376,15 @@ for (const [keys, expected, level, message] of [
       `path DIR/a.log\ntag t\nread_from_head on\nbuffer_chunk_size 100\nbuffer_max_size 200\n${keys}`
     )
     await wait(run, expected.length)
-    assert.deepEqual(run.bodies, expected.map(log => ({ log })))
+    assert.deepEqual(
+      run.bodies,
+      expected.map(log => ({ log }))
+    )
     const wanted = level === '' ? [] : [`[${level}] [input:tail:tail.0] file=${path} ${message}`]
-    assert.deepEqual(run.log.filter(line => line.includes('long')), wanted)
+    assert.deepEqual(
+      run.log.filter(line => line.includes('long')),
+      wanted
+    )
     const labels = { kind: 'input', name: 'tail.0', reason: 'line_too_long' }
     assert.equal(run.counter('spillway_dropped_records_total', labels), level === '' ? 0 : 1)
     await run.stop()
@@ -346,7 +394,10 @@ for (const [keys, expected, level, message] of [
 test('the longest line that fits is two bytes shorter than the buffer', async t => {
   const dir = folder(t)
   writeFileSync(join(dir, 'a.log'), `${'a'.repeat(198)}\n${'b'.repeat(199)}\n`)
-  const run = await follow(dir, 'path DIR/a.log\ntag t\nread_from_head on\nbuffer_chunk_size 200\nbuffer_max_size 200')
+  const run = await follow(
+    dir,
+    'path DIR/a.log\ntag t\nread_from_head on\nbuffer_chunk_size 200\nbuffer_max_size 200'
+  )
   await settle(run)
   assert.deepEqual(run.bodies, [{ log: 'a'.repeat(198) }])
   await run.stop()
@@ -356,7 +407,10 @@ test('a line that is too long and still growing is skipped to its end', async t 
   const dir = folder(t)
   const path = join(dir, 'a.log')
   writeFileSync(path, LONG)
-  const run = await follow(dir, 'path DIR/a.log\ntag t\nread_from_head on\nskip_long_lines on\nbuffer_chunk_size 100\nbuffer_max_size 200\noffset_key at')
+  const run = await follow(
+    dir,
+    'path DIR/a.log\ntag t\nread_from_head on\nskip_long_lines on\nbuffer_chunk_size 100\nbuffer_max_size 200\noffset_key at'
+  )
   await settle(run)
   appendFileSync(path, `${LONG}\nnext\n`)
   await wait(run, 1)
@@ -383,7 +437,10 @@ for (const [keys, bytes] of [
 test('generic.encoding ShiftJIS becomes UTF-8', async t => {
   const dir = folder(t)
   writeFileSync(join(dir, 'a.log'), Buffer.from('93fa967b0a8365835883670a', 'hex'))
-  const run = await follow(dir, 'path DIR/a.log\ntag t\nread_from_head on\ngeneric.encoding ShiftJIS')
+  const run = await follow(
+    dir,
+    'path DIR/a.log\ntag t\nread_from_head on\ngeneric.encoding ShiftJIS'
+  )
   await wait(run, 2)
   assert.deepEqual(run.bodies, [{ log: '日本' }, { log: 'テスト' }])
   await run.stop()
@@ -394,7 +451,11 @@ test('a gzip file of several members is read as its content', async t => {
   writeFileSync(join(dir, 'a.gz'), Buffer.concat([gzipSync('one\ntw'), gzipSync('o\nthree\n')]))
   const run = await follow(dir, 'path DIR/a.gz\ntag t\nread_from_head on\noffset_key at')
   await wait(run, 3)
-  assert.deepEqual(run.bodies, [{ at: 0, log: 'one' }, { at: 4, log: 'two' }, { at: 8, log: 'three' }])
+  assert.deepEqual(run.bodies, [
+    { at: 0, log: 'one' },
+    { at: 4, log: 'two' },
+    { at: 8, log: 'three' }
+  ])
   await run.stop()
 })
 
@@ -406,8 +467,13 @@ test('a position database lets the next start go on where delivery stopped', asy
   const first = await follow(dir, keys)
   await wait(first, 2)
   await first.stop()
-  const rows = new DatabaseSync(join(dir, 'pos.db')).prepare('SELECT name, offset, rotated, offset_marker_size FROM in_tail_files').all()
-  assert.deepEqual(rows.map(row => ({ ...row })), [{ name: path, offset: 8, rotated: 0, offset_marker_size: 8 }])
+  const rows = new DatabaseSync(join(dir, 'pos.db'))
+    .prepare('SELECT name, offset, rotated, offset_marker_size FROM in_tail_files')
+    .all()
+  assert.deepEqual(
+    rows.map(row => ({ ...row })),
+    [{ name: path, offset: 8, rotated: 0, offset_marker_size: 8 }]
+  )
   appendFileSync(path, 'ial\nthree\n')
   const second = await follow(dir, keys)
   await wait(second, 2)
@@ -466,13 +532,34 @@ test('an unknown parser is reported and lines come unparsed', async t => {
 })
 
 for (const [keys, message] of [
-  ['tag t', 'fluent-bit.conf:1:1: Cannot set "path" on input tail: no input path was given: it must name at least one file'],
-  ['path x\nbuffer_chunk_size 2M', 'fluent-bit.conf:1:1: Cannot set "buffer_max_size" on input tail: value must be at least buffer_chunk_size, 2000000: current value is 32768'],
-  ['path x\nrotate_wait 0', 'fluent-bit.conf:4:17: Cannot set "rotate_wait" on input tail: value must be above 0: current value is 0'],
-  ['path x\nrefresh_interval no', 'fluent-bit.conf:4:22: Cannot set "refresh_interval" on input tail: value must be a time above 0, sec[.nsec]: current value is "no"'],
-  ['path x\nunicode.encoding klingon', 'fluent-bit.conf:4:22: Cannot set "unicode.encoding" on input tail: there is no encoding "klingon"'],
-  ['path x\nmultiline.parser cri', 'fluent-bit.conf:4:22: Cannot set "multiline.parser" on input tail: this version has no multiline parsing'],
-  ['path x\nwindows.path_encoding ansi', 'fluent-bit.conf:4:5: Cannot set "windows.path_encoding" on input tail: it exists on Windows only']
+  [
+    'tag t',
+    'fluent-bit.conf:1:1: Cannot set "path" on input tail: no input path was given: it must name at least one file'
+  ],
+  [
+    'path x\nbuffer_chunk_size 2M',
+    'fluent-bit.conf:1:1: Cannot set "buffer_max_size" on input tail: value must be at least buffer_chunk_size, 2000000: current value is 32768'
+  ],
+  [
+    'path x\nrotate_wait 0',
+    'fluent-bit.conf:4:17: Cannot set "rotate_wait" on input tail: value must be above 0: current value is 0'
+  ],
+  [
+    'path x\nrefresh_interval no',
+    'fluent-bit.conf:4:22: Cannot set "refresh_interval" on input tail: value must be a time above 0, sec[.nsec]: current value is "no"'
+  ],
+  [
+    'path x\nunicode.encoding klingon',
+    'fluent-bit.conf:4:22: Cannot set "unicode.encoding" on input tail: there is no encoding "klingon"'
+  ],
+  [
+    'path x\nmultiline.parser cri',
+    'fluent-bit.conf:4:22: Cannot set "multiline.parser" on input tail: this version has no multiline parsing'
+  ],
+  [
+    'path x\nwindows.path_encoding ansi',
+    'fluent-bit.conf:4:5: Cannot set "windows.path_encoding" on input tail: it exists on Windows only'
+  ]
 ] as const) {
   test(`refused: ${keys.replace('\n', ', ')}`, async () => {
     const lines = keys.split('\n').map(line => `    ${line}`)

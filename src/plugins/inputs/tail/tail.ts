@@ -39,7 +39,10 @@ export const tail = defineInput({
       )
     }
     if (values.rotate_wait <= 0) {
-      throw context.invalid('rotate_wait', `value must be above 0: current value is ${values.rotate_wait}`)
+      throw context.invalid(
+        'rotate_wait',
+        `value must be above 0: current value is ${values.rotate_wait}`
+      )
     }
     return new FileFollower(
       {
