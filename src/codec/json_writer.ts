@@ -6,6 +6,7 @@
  *
  * @hot bench/pipelines.ts
  */
+import { kernel, kernelBase } from './byte_kernel.ts'
 import {
   CONTROL,
   ESCAPE,
@@ -92,6 +93,8 @@ export interface JsonWriterOptions {
   readonly nanToNull?: boolean
   /** Bytes to start with; the buffer doubles when it is full. */
   readonly capacity?: number
+  /** A buffer to start with, which the caller gives up; instead of `capacity`. */
+  readonly buffer?: Buffer
 }
 
 /** Keys of maps that are remembered: records of one source have the same ones in the same order. */
@@ -148,6 +151,9 @@ export class JsonWriter {
   /** The buffer read last, and a view of it: words are read and written unaligned. */
   #source: Buffer
   #sourceView: DataView
+  /** Where both lie in the kernel's memory, or -1: with both there, texts are copied by it. */
+  #sourceBase: number
+  #base: number
   /** Keys of the maps being written, outermost first: hash, position in the source, start of the pair in `bytes`. */
   #keyHash = new Int32Array(64)
   #keyAt = new Int32Array(64)
@@ -162,11 +168,13 @@ export class JsonWriter {
   constructor(options: JsonWriterOptions = {}) {
     this.#escapeUnicode = options.escapeUnicode ?? true
     this.#nanToNull = options.nanToNull ?? false
-    this.bytes = Buffer.allocUnsafeSlow(options.capacity ?? 4096)
+    this.bytes = options.buffer ?? Buffer.allocUnsafeSlow(options.capacity ?? 4096)
     this.#view = viewOf(this.bytes)
     this.#capacity = this.bytes.length
     this.#source = this.bytes
     this.#sourceView = this.#view
+    this.#base = kernelBase(this.bytes)
+    this.#sourceBase = this.#base
   }
 
   /** Makes room for `count` more bytes. */
@@ -184,6 +192,7 @@ export class JsonWriter {
     this.length = 0
     this.#source = this.bytes
     this.#sourceView = this.#view
+    this.#sourceBase = this.#base
   }
 
   byte(value: number): void {
@@ -615,7 +624,8 @@ export class JsonWriter {
     let at = this.length
     let from = start
     bytes[at++] = 0x22
-    if (end - start >= BULK_COPY_BYTES) {
+    const isFast = this.#base >= 0 && this.#sourceBase >= 0
+    if (!isFast && end - start >= BULK_COPY_BYTES) {
       from = plainEnd(sourceView, start, end)
       source.copy(bytes, at, start, from)
       at += from - start
@@ -624,7 +634,14 @@ export class JsonWriter {
       // Eight bytes at a time: see `plainEnd` for the arithmetic. All eight are copied, and what follows the first
       // byte to escape is overwritten again.
       const lastWord = end - 8
-      while (from <= lastWord) {
+      if (isFast) {
+        const base = this.#sourceBase
+        const count = kernel.copyPlain(base + from, base + end, this.#base + at)
+        from += count
+        at += count
+        if (from === end) break
+      }
+      while (!isFast && from <= lastWord) {
         const low = sourceView.getInt32(from, true)
         const high = sourceView.getInt32(from + 4, true)
         view.setInt32(at, low, true)
@@ -803,6 +820,7 @@ export class JsonWriter {
   #open(source: Buffer): void {
     this.#source = source
     this.#sourceView = viewOf(source)
+    this.#sourceBase = kernelBase(source)
   }
 
   #grow(count: number): void {
@@ -810,6 +828,7 @@ export class JsonWriter {
     this.bytes.copy(larger, 0, 0, this.length)
     this.bytes = larger
     this.#view = viewOf(larger)
+    this.#base = kernelBase(larger)
     this.#capacity = larger.length
   }
 }

@@ -209,7 +209,7 @@ export class InputRuntime {
   /** A chunk was settled: its bytes are free and positions may be saved. */
   settled(chunk: Chunk): void {
     this.#bufferedBytes -= chunk.size
-    this.#world.giveBuffer(chunk.writer.bytes)
+    if (chunk.pooled !== undefined) this.#world.giveBuffer(chunk.pooled)
     for (const receipt of chunk.receipts) receipt()
     const { memBufLimit, label } = this.settings
     if (!this.#overLimit || this.#bufferedBytes >= memBufLimit) return

@@ -25,6 +25,7 @@ import { compileByteMatcher, MATCH, UNDECIDED } from './byte_matcher.ts'
 import type { ByteMatcher } from './byte_matcher.ts'
 import { readPatternText, rubyToOniguruma } from './onigmo_source.ts'
 import { readPattern } from './pattern.ts'
+import type { Piece } from './pattern.ts'
 import { writePlainRegExp } from './plain_regexp.ts'
 import type { PlainRegExp } from './plain_regexp.ts'
 
@@ -75,7 +76,10 @@ export class Matcher {
    * True when lines are matched in linear time at worst; otherwise a match gives up after
    * `BACKTRACKS_MAX`.
    */
-  readonly isProtected: boolean
+  get isProtected(): boolean {
+    return this.#plain?.isLinear ?? false
+  }
+
   /** Matches that gave up so far. */
   timeouts = 0
   /**
@@ -85,8 +89,11 @@ export class Matcher {
   readonly spans: Int32Array
   readonly #source: string
   readonly #flags: string
-  readonly #plain: PlainRegExp | undefined
-  readonly #bytes: ByteMatcher | undefined
+  /** Undefined for patterns that only oniguruma-to-es can translate. */
+  readonly #piece: Piece | undefined
+  #plainRegExp: PlainRegExp | undefined
+  /** Null until it is wanted: a file of parsers defines many that a configuration never uses. */
+  #bytes: ByteMatcher | undefined | null = null
   #line: Form | undefined
   #general: Form | undefined
   #prefix: Form | undefined
@@ -102,10 +109,9 @@ export class Matcher {
     this.groupNumbers = groupNumbers
     this.groupCount = groupCount
     this.spans = new Int32Array(groupCount * 2 + 2)
-    this.#plain = piece === undefined ? undefined : writePlainRegExp(piece)
-    this.isProtected = this.#plain?.isLinear ?? false
-    this.#bytes = piece === undefined ? undefined : compileByteMatcher(piece, groupCount)
-    if (this.#bytes === undefined) this.#line = this.#lineForm('')
+    this.#piece = piece
+    // Only the translation tells whether such a pattern is valid.
+    if (piece === undefined) this.#line = this.#lineForm('')
   }
 
   /** True when the pattern matches somewhere in the text. */
@@ -140,9 +146,10 @@ export class Matcher {
    * @returns `MATCH`, `NO_MATCH`, or `UNDECIDED`: ask `execDecoded`.
    */
   findInBytes(bytes: Buffer, start: number, end: number): number {
-    if (this.#bytes === undefined) return UNDECIDED
+    const matcher = this.#bytes === null ? this.#compileBytes() : this.#bytes
+    if (matcher === undefined) return UNDECIDED
     try {
-      return this.#bytes(bytes, start, end, this.spans)
+      return matcher(bytes, start, end, this.spans)
     } catch {
       // Repetitions inside repetitions may fill the stack.
       return UNDECIDED
@@ -162,6 +169,17 @@ export class Matcher {
   /** The first match in a text that `findInBytes` could not decide about. */
   execDecoded(text: string): Captures | null {
     return this.#run(this.#formFor(text), text)
+  }
+
+  get #plain(): PlainRegExp | undefined {
+    if (this.#piece !== undefined) this.#plainRegExp ??= writePlainRegExp(this.#piece)
+    return this.#plainRegExp
+  }
+
+  #compileBytes(): ByteMatcher | undefined {
+    this.#bytes =
+      this.#piece === undefined ? undefined : compileByteMatcher(this.#piece, this.groupCount)
+    return this.#bytes
   }
 
   #capturesIn(bytes: Buffer): Captures {

@@ -42,6 +42,14 @@ export function setEventTime(
   writeTimestamp(bytes, at + 2, seconds, nanoseconds)
 }
 
+/** Overwrites the nanoseconds of an event at `at`. */
+export function setEventNanoseconds(bytes: Buffer, at: number, nanoseconds: number): void {
+  bytes[at + 8] = nanoseconds >>> 24
+  bytes[at + 9] = (nanoseconds >>> 16) & 0xff
+  bytes[at + 10] = (nanoseconds >>> 8) & 0xff
+  bytes[at + 11] = nanoseconds & 0xff
+}
+
 /** Writes the ten bytes of a timestamp extension at `at`. */
 export function writeTimestamp(
   bytes: Buffer,

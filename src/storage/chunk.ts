@@ -3,6 +3,7 @@
  * output has taken or given up its events.
  */
 import { POOLED_BUFFERS_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { allocateLasting } from '../codec/byte_kernel.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 
 export class Chunk {
@@ -16,12 +17,15 @@ export class Chunk {
   events = 0
   /** Called when the chunk is settled; see `EventSink.commit`. */
   readonly receipts: (() => void)[] = []
+  /** The buffer of the pool that the chunk started with, to be given back when it is settled. */
+  readonly pooled: Buffer | undefined
 
   constructor(id: string, tag: string, input: string, buffer: number | Buffer) {
     this.id = id
     this.tag = tag
     this.input = input
     this.writer = new MsgpackWriter(buffer)
+    this.pooled = typeof buffer === 'number' ? undefined : buffer
   }
 
   /** The events, shared with the chunk. */
@@ -35,19 +39,28 @@ export class Chunk {
   }
 }
 
-/** Keeps the buffers of settled full chunks: allocating and clearing 2 MB per chunk costs more than filling it. */
+/** Room for a full chunk and the block that filled it. */
+const POOLED_BYTES = CHUNK_BYTES + CHUNK_BYTES / 4
+
+/**
+ * Buffers for chunks that fill up: allocating and clearing 2 MB for each costs more than filling it. The first ones lie in
+ * the byte kernel's memory and are used for ever.
+ */
 export class BufferPool {
   readonly #free: Buffer[] = []
+  #lasting = 0
 
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES + CHUNK_BYTES / 4)
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    if (this.#lasting === POOLED_BUFFERS_MAX) return Buffer.allocUnsafeSlow(POOLED_BYTES)
+    this.#lasting++
+    return allocateLasting(POOLED_BYTES)
   }
 
-  /** Takes a buffer back; the giver must not use it any more. Small ones are left to the collector. */
+  /** Takes a buffer back that `take` gave; nobody may use it any more. */
   give(buffer: Buffer): void {
-    if (buffer.length >= CHUNK_BYTES && this.#free.length < POOLED_BUFFERS_MAX) {
-      this.#free.push(buffer)
-    }
+    if (this.#free.length < POOLED_BUFFERS_MAX) this.#free.push(buffer)
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * @hot bench/pipelines.ts
  */
+import { allocateLasting } from '../../../codec/byte_kernel.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { READ_BLOCK_BYTES } from '../../../base/limits.ts'
 import type { Parser } from '../../../parser/parser.ts'
@@ -43,7 +44,7 @@ export class BlockReader {
     this.#settled = settled
     // The buffer of Fluent Bit holds a line with its line feed and a closing zero.
     const lineBytesMax = values.buffer_max_size - 2
-    this.#block = Buffer.allocUnsafeSlow(READ_BLOCK_BYTES + values.buffer_max_size)
+    this.#block = allocateLasting(READ_BLOCK_BYTES + values.buffer_max_size)
     this.#pack = {
       key: values.key,
       pathKey: values.path_key,

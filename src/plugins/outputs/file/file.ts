@@ -9,6 +9,7 @@
  * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too.
  */
 import type { SystemError } from '../../../base/system_error.ts'
+import { allocateLasting } from '../../../codec/byte_kernel.ts'
 import { JsonWriter } from '../../../codec/json_writer.ts'
 import { choice, flag, int, size, text, type Values } from '../../../config/options.ts'
 import type { ChunkView, OutputContext } from '../../../plugin/context.ts'
@@ -88,6 +89,8 @@ class FileOutput implements Output {
   readonly #format: LineFormat
   readonly #rotation: Rotation | undefined
   readonly #destinations: Destinations | undefined
+  /** Memory that is never written to stays with the system. */
+  readonly #buffers = [allocateLasting(PART_BYTES_ROOM), allocateLasting(PART_BYTES_ROOM)] as const
   readonly #parts: [JsonWriter, JsonWriter]
 
   constructor(values: FileValues, context: OutputContext) {
@@ -96,7 +99,7 @@ class FileOutput implements Output {
     this.#format = formatOf(values)
     this.#destinations = destinationsOf(values, context)
     this.#rotation = rotationOf(values, context)
-    this.#parts = [this.#newPart(), this.#newPart()]
+    this.#parts = [this.#newPart(0), this.#newPart(1)]
   }
 
   start(): void {
@@ -193,13 +196,12 @@ class FileOutput implements Output {
   #releaseParts(): void {
     for (const [index, part] of this.#parts.entries()) {
       part.clear()
-      if (part.bytes.length > PART_BYTES_KEPT) this.#parts[index] = this.#newPart()
+      if (part.bytes.length > PART_BYTES_KEPT) this.#parts[index] = this.#newPart(index)
     }
   }
 
-  /** Memory that is never written to stays with the system. */
-  #newPart(): JsonWriter {
-    return new JsonWriter({ ...this.#context.json, capacity: PART_BYTES_ROOM })
+  #newPart(index: number): JsonWriter {
+    return new JsonWriter({ ...this.#context.json, buffer: this.#buffers[index] })
   }
 
   #report({ number, text: words }: SystemError, message: string): void {
