@@ -100,14 +100,32 @@ export interface JsonWriterOptions {
 /** Keys of maps that are remembered: records of one source have the same ones in the same order. */
 const LAYOUT_KEYS_MAX = 31
 
-/** The keys of a map, and how often maps with as many keys had others. */
+/** A key of a layout has at most 31 bytes and its header: what reading it by words may touch. */
+const KEY_WORDS_BYTES = 36
+
+/** The keys of a map, as words of four bytes to compare and to write, and how often maps of their number had others. */
 class Layout {
-  /** The keys one after the other, as MessagePack strings of at most 31 bytes. */
-  readonly keys: Buffer
+  /** The keys as MessagePack strings, padded to words; `masks` blanks out what follows a key in its last word. */
+  readonly keys: Int32Array
+  readonly masks: Int32Array
+  /** Position after each key in `keys`, and its length in bytes. */
+  readonly keyEnds: Int32Array
+  readonly keyBytes: Int32Array
+  /** `"key":` of each key, padded to words, and the position after it. */
+  readonly json: Int32Array
+  readonly jsonEnds: Int32Array
   #misses = 0
 
-  constructor(keys: Buffer) {
-    this.keys = keys
+  /** @param names The keys without their headers; undefined makes a layout that no map has. */
+  constructor(names: readonly Buffer[] | undefined) {
+    const keys = (names ?? []).map(key => Buffer.concat([Buffer.of(0xa0 | key.length), key]))
+    const json = (names ?? []).map(key => Buffer.from(`"${key.toString('latin1')}":`, 'latin1'))
+    this.keys = wordsOf(keys)
+    this.masks = wordsOf(keys.map(key => Buffer.alloc(key.length, 0xff)))
+    this.keyEnds = wordEnds(keys)
+    this.keyBytes = Int32Array.from(keys, key => key.length)
+    this.json = wordsOf(json)
+    this.jsonEnds = wordEnds(json)
   }
 
   /** True at the first miss, the second, the fourth and so on: maps that never repeat cost little. */
@@ -117,24 +135,36 @@ class Layout {
   }
 }
 
-const NO_LAYOUT = Buffer.from([0xff])
+/** Texts one after the other, each padded with zeros to words of four bytes. */
+function wordsOf(texts: readonly Buffer[]): Int32Array {
+  const words: number[] = []
+  for (const text of texts) {
+    const padded = Buffer.alloc(Math.ceil(text.length / 4) * 4)
+    text.copy(padded)
+    for (let at = 0; at < padded.length; at += 4) words.push(padded.readInt32LE(at))
+  }
+  return Int32Array.from(words)
+}
+
+function wordEnds(texts: readonly Buffer[]): Int32Array {
+  let end = 0
+  return Int32Array.from(texts, text => (end += Math.ceil(text.length / 4)))
+}
 
 /** Remembers the keys of the map whose pairs start at `at`, if they are short, plain and all different. */
 function learn(source: Buffer, at: number, count: number): Layout {
-  const names = new Set<string>()
-  const parts: Buffer[] = []
+  const names: Buffer[] = []
   for (let left = count; left > 0; left--) {
     const end = skip(source, at)
     const length = end - at - 1
-    if (source[at] !== (0xa0 | length) || length > 31) return new Layout(NO_LAYOUT)
-    for (let index = at + 1; index < end; index++) {
-      if (ESCAPE[source[index]] !== PLAIN) return new Layout(NO_LAYOUT)
-    }
-    names.add(source.latin1Slice(at, end))
-    parts.push(Buffer.from(source.subarray(at, end)))
+    if (length > 31 || source[at] !== (0xa0 | length)) return new Layout(undefined)
+    const name = Buffer.from(source.subarray(at + 1, end))
+    if (name.some(byte => ESCAPE[byte] !== PLAIN)) return new Layout(undefined)
+    names.push(name)
     at = skip(source, end)
   }
-  return new Layout(names.size === count ? Buffer.concat(parts) : NO_LAYOUT)
+  const different = new Set(names.map(name => name.toString('latin1')))
+  return new Layout(different.size === count ? names : undefined)
 }
 
 export class JsonWriter {
@@ -484,26 +514,26 @@ export class JsonWriter {
    */
   #pairsAsBefore(source: Buffer, at: number, count: number, layout: Layout): number {
     const start = this.length
-    const { keys } = layout
-    let known = 0
-    for (let left = count; left > 0; left--) {
+    const { keys, masks, keyEnds, keyBytes, json, jsonEnds } = layout
+    // Words are read beyond a key's end: the last pairs of a buffer are written the usual way.
+    const lastAt = this.#sourceView.byteLength - KEY_WORDS_BYTES
+    if (keyEnds.length !== count) return -1
+    let key = 0
+    let text = 0
+    for (let index = 0; index < count; index++) {
+      if (at > lastAt) return this.#abandon(start)
       if (this.#capacity - this.length < PAIR_ROOM) this.#grow(PAIR_ROOM)
-      const { bytes } = this
-      let to = this.length
-      const header = keys[known]
-      if (source[at] !== header) return this.#abandon(start)
-      bytes[to++] = 0x22
-      at++
-      known++
-      const end = known + (header & 0x1f)
-      for (; known < end; known++) {
-        const byte = source[at++]
-        if (byte !== keys[known]) return this.#abandon(start)
-        bytes[to++] = byte
+      for (let from = at, end = keyEnds[index]; key < end; key++, from += 4) {
+        if ((this.#sourceView.getInt32(from, true) & masks[key]) !== keys[key]) {
+          return this.#abandon(start)
+        }
       }
-      bytes[to] = 0x22
-      bytes[to + 1] = 0x3a
-      this.length = to + 2
+      let to = this.length
+      for (const end = jsonEnds[index]; text < end; text++, to += 4) {
+        this.#view.setInt32(to, json[text], true)
+      }
+      at += keyBytes[index]
+      this.length += keyBytes[index] + 2
       at =
         source[at] === 0xd9
           ? this.#text(source, at + 2, at + 2 + source[at + 1])
