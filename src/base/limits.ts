@@ -6,6 +6,9 @@ export const CHUNK_BYTES = 2_048_000
 /** First size of the buffer of a chunk whose tag is new or slow. */
 export const CHUNK_BYTES_FIRST = 8_192
 
+/** A chunk that has come to this size is likely to fill up and gets the buffer of a full one. */
+export const CHUNK_BYTES_BUSY = 98_304
+
 /** Buffers of full chunks that are kept for the next ones. */
 export const POOLED_BUFFERS_MAX = 3
 

@@ -65,6 +65,12 @@ export class MsgpackWriter {
     if (this.length + count > this.bytes.length) this.#grow(count)
   }
 
+  /** Goes on in another buffer, which must be larger than what is written; the old one is free. */
+  moveTo(buffer: Buffer): void {
+    this.bytes.copy(buffer, 0, 0, this.length)
+    this.bytes = buffer
+  }
+
   /** The written bytes, shared with the writer until it grows or is reset. */
   written(): Buffer {
     return this.bytes.subarray(0, this.length)

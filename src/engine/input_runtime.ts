@@ -7,6 +7,7 @@
 import type { Timer } from '../base/clock.ts'
 import {
   CHUNK_BYTES,
+  CHUNK_BYTES_BUSY,
   CHUNK_BYTES_FIRST,
   CHUNKS_UNDER_WAY_MAX,
   TAGS_IDLE_MAX
@@ -389,6 +390,9 @@ class TagSink implements EventSink {
     if (settled !== undefined) chunk.receipts.push(settled)
     this.#input.account(count, bytes)
     if (this.#committed >= CHUNK_BYTES) this.seal()
+    else if (chunk.pooled === undefined && this.#committed >= CHUNK_BYTES_BUSY) {
+      chunk.moveTo(this.#world.takeBuffer())
+    }
   }
 
   #open(): Chunk {
@@ -396,7 +400,7 @@ class TagSink implements EventSink {
       this.#world.nextChunkId(),
       this.tag,
       this.#input.name,
-      this.#lastSize >= CHUNK_BYTES / 2 ? this.#world.takeBuffer() : CHUNK_BYTES_FIRST
+      this.#lastSize >= CHUNK_BYTES_BUSY ? this.#world.takeBuffer() : CHUNK_BYTES_FIRST
     )
     return this.#chunk
   }

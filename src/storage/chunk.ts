@@ -17,8 +17,8 @@ export class Chunk {
   events = 0
   /** Called when the chunk is settled; see `EventSink.commit`. */
   readonly receipts: (() => void)[] = []
-  /** The buffer of the pool that the chunk started with, to be given back when it is settled. */
-  readonly pooled: Buffer | undefined
+  /** The buffer of the pool that the chunk has, to be given back when it is settled. */
+  pooled: Buffer | undefined
 
   constructor(id: string, tag: string, input: string, buffer: number | Buffer) {
     this.id = id
@@ -26,6 +26,12 @@ export class Chunk {
     this.input = input
     this.writer = new MsgpackWriter(buffer)
     this.pooled = typeof buffer === 'number' ? undefined : buffer
+  }
+
+  /** Goes on in a larger buffer of the pool. */
+  moveTo(buffer: Buffer): void {
+    this.writer.moveTo(buffer)
+    this.pooled = buffer
   }
 
   /** The events, shared with the chunk. */

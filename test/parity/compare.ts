@@ -12,7 +12,8 @@ export function differingParts(
   actual: RunResult
 ): string[] {
   const meant = DIFFERENCES.filter(({ cases }) => cases.test(name))
-  const differ = (one: string, other: string): boolean => without(one, meant) !== without(other, meant)
+  const differ = (one: string, other: string): boolean =>
+    without(one, meant) !== without(other, meant)
   const parts = ['stdout', 'log', 'end'].filter(part => {
     if (part === 'log' && REFUSALS.includes(expected.end)) return false
     return differ(partOf(expected, part), partOf(actual, part))
