@@ -63,6 +63,19 @@ test('copyLine and lineLength stop at the first line feed', () => {
   )
 })
 
+test('copyText stops at a quote or a backslash', () => {
+  fc.assert(
+    fc.property(someBytes, bytes => {
+      source.set(bytes, 3)
+      const end = from + 3 + bytes.length
+      const wanted = lengthBefore(bytes, byte => byte === 0x22 || byte === 0x5c)
+      assert.equal(kernel.copyText(from + 3, end, to), wanted)
+      assert.deepEqual(target.subarray(0, wanted), Buffer.from(bytes.subarray(0, wanted)))
+    }),
+    { numRuns: 2000 }
+  )
+})
+
 test('every byte value is told apart, at every place in a word', () => {
   for (let byte = 0; byte < 256; byte++) {
     for (let place = 0; place < 16; place++) {

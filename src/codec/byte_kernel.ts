@@ -1,9 +1,9 @@
 /**
- * Copies and scans bytes sixteen at a time, which JavaScript cannot: three WebAssembly functions of a few instructions
+ * Copies and scans bytes sixteen at a time, which JavaScript cannot: four WebAssembly functions of a few instructions
  * each. They work on one fixed memory, so the buffers of hot paths (read blocks, full chunks, JSON parts) are allocated in it;
  * everything else takes the JavaScript way.
  *
- * Each function reads up to 15 bytes beyond `end`, and `copyPlain` and `copyLine` write up to 15 beyond what they copied:
+ * Each function reads up to 15 bytes beyond `end`, and those that copy write up to 15 beyond what they copied:
  * buffers of this memory end in `KERNEL_SLACK` bytes that hold nothing.
  *
  * @hot bench/pipelines.ts
@@ -29,6 +29,8 @@ export interface ByteKernel {
   copyPlain(from: number, end: number, to: number): number
   /** Copies up to the first line feed; returns the bytes copied, `end - from` when there is none. */
   copyLine(from: number, end: number, to: number): number
+  /** Copies up to the first `"` or `\`; returns the bytes copied, `end - from` when there is none. */
+  copyText(from: number, end: number, to: number): number
   /** Bytes before the first line feed; `end - from` when there is none. */
   lineLength(from: number, end: number): number
 }
@@ -89,6 +91,16 @@ const mustEscape = (bytes: number): number[] => [
     ...EQUAL_BYTES,
     ...OR_16
   ])
+]
+
+const endsText = (bytes: number): number[] => [
+  ...get(bytes),
+  ...sixteenOf(0x22),
+  ...EQUAL_BYTES,
+  ...get(bytes),
+  ...sixteenOf(0x5c),
+  ...EQUAL_BYTES,
+  ...OR_16
 ]
 
 const isLineFeed = (bytes: number): number[] => [...get(bytes), ...sixteenOf(0x0a), ...EQUAL_BYTES]
@@ -177,12 +189,12 @@ function assemble(): Uint8Array<ArrayBuffer> {
     1,
     I32
   ]
-  const names = ['copyPlain', 'copyLine', 'lineLength']
+  const names = ['copyPlain', 'copyLine', 'copyText', 'lineLength']
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, [functionType(3), functionType(2)]),
     ...section(2, [[...name('js'), ...name('memory'), 0x02, 0x01, ...size(PAGES), ...size(PAGES)]]),
-    ...section(3, [[0], [0], [1]]),
+    ...section(3, [[0], [0], [0], [1]]),
     ...section(
       7,
       names.map((exported, index) => [...name(exported), 0x00, index])
@@ -190,6 +202,7 @@ function assemble(): Uint8Array<ArrayBuffer> {
     ...section(10, [
       scanner(mustEscape, true),
       scanner(isLineFeed, true),
+      scanner(endsText, true),
       scanner(isLineFeed, false)
     ])
   ])

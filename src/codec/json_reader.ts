@@ -10,6 +10,7 @@
  *
  * @hot bench/pipelines.ts
  */
+import { kernel, kernelBase, KERNEL_SLACK } from './byte_kernel.ts'
 import { HIGH_BITS, lowestByte, writeUtf8 } from './json_text.ts'
 import { NESTING_MAX } from './msgpack_reader.ts'
 import type { MsgpackWriter } from './msgpack_writer.ts'
@@ -101,12 +102,16 @@ class JsonReader {
   #source: Buffer = Buffer.alloc(0)
   #view: DataView = new DataView(new ArrayBuffer(0))
   #end = 0
+  /** Where source and output lie in the kernel's memory, or -1. */
+  #base = -1
+  #outBase = -1
   #outBytes: Buffer = this.#source
   #outView: DataView = this.#view
 
   read(source: Buffer, start: number, end: number, out: MsgpackWriter): number {
     if (source !== this.#source) {
       this.#source = source
+      this.#base = kernelBase(source)
       this.#view = new DataView(source.buffer, source.byteOffset, source.length)
     }
     this.#end = end
@@ -301,9 +306,14 @@ class JsonReader {
 
   /** Reads the string whose first byte after the quote is at `start`. */
   #string(start: number, out: MsgpackWriter): number {
+    if (this.#base >= 0 && start < this.#end) {
+      out.reserve(this.#end - start + STRING_ROOM + KERNEL_SLACK)
+      this.#follow(out)
+      if (this.#outBase >= 0) return this.#kernelString(start, out)
+    }
     const stop = this.#special(start)
     if (stop >= this.#end) return TRUNCATED
-    if (this.#source[stop] === 0x5c) return this.#escapedString(start, stop, out)
+    if (this.#source[stop] === 0x5c) return this.#escapedString(start, stop, out, false)
     const length = stop - start
     out.reserve(length + STRING_ROOM)
     const { bytes } = out
@@ -319,6 +329,33 @@ class JsonReader {
     this.#copy(start, stop, out, to)
     out.length = to + length
     return stop + 1
+  }
+
+  /** Reads a string whose bytes are looked at and copied at once; `out` has room for all that is left. */
+  #kernelString(start: number, out: MsgpackWriter): number {
+    const textStart = out.length + 2
+    const count = kernel.copyText(
+      this.#base + start,
+      this.#base + this.#end,
+      this.#outBase + textStart
+    )
+    const stop = start + count
+    if (stop >= this.#end) return TRUNCATED
+    if (this.#source[stop] === 0x5c) return this.#escapedString(start, stop, out, true)
+    out.length = textStart + count
+    if (count < 32) this.#placeShortHeader(out, textStart, count)
+    else placeHeader(out, textStart)
+    return stop + 1
+  }
+
+  /** Moves a short text back over the byte that its header does not need; by words, as it is not worth a call. */
+  #placeShortHeader(out: MsgpackWriter, textStart: number, length: number): void {
+    const view = this.#outView
+    for (let at = textStart; at < textStart + length; at += 4) {
+      view.setInt32(at - 1, view.getInt32(at, true), true)
+    }
+    out.bytes[textStart - 2] = 0xa0 | length
+    out.length--
   }
 
   /** The position of the first quote or backslash from `at` on, or `#end`. */
@@ -347,6 +384,15 @@ class JsonReader {
     return at
   }
 
+  /** The writer replaces its buffer when it grows. */
+  #follow(out: MsgpackWriter): void {
+    const { bytes } = out
+    if (bytes === this.#outBytes) return
+    this.#outBytes = bytes
+    this.#outView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.#outBase = kernelBase(bytes)
+  }
+
   /** Copies bytes to position `to` of `out`, which has room for them and for `SPILL_BYTES`. */
   #copy(start: number, end: number, out: MsgpackWriter, to: number): void {
     const { bytes } = out
@@ -355,10 +401,7 @@ class JsonReader {
       source.copy(bytes, to, start, end)
       return
     }
-    if (bytes !== this.#outBytes) {
-      this.#outBytes = bytes
-      this.#outView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    }
+    this.#follow(out)
     const view = this.#view
     const outView = this.#outView
     for (let from = start; from < end; from += 8) {
@@ -372,12 +415,12 @@ class JsonReader {
    * Reads a string with a backslash at `stop`. Its length is not known before its end: the text is written as if the
    * header took two bytes, and moved if it does not.
    */
-  #escapedString(start: number, stop: number, out: MsgpackWriter): number {
+  #escapedString(start: number, stop: number, out: MsgpackWriter, isCopied: boolean): number {
     const source = this.#source
     const end = this.#end
     const textStart = out.length + 2
     out.reserve(stop - start + 2 + SPILL_BYTES)
-    this.#copy(start, stop, out, textStart)
+    if (!isCopied) this.#copy(start, stop, out, textStart)
     out.length = textStart + stop - start
     let at = stop
     while (source[at] === 0x5c) {

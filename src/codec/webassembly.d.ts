@@ -9,6 +9,9 @@ declare namespace WebAssembly {
   }
   class Instance {
     readonly exports: Readonly<Record<string, unknown>>
-    constructor(module: Module, imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>)
+    constructor(
+      module: Module,
+      imports: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+    )
   }
 }
