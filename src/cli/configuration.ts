@@ -17,7 +17,7 @@ import {
 import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import { Pipeline } from '../engine/pipeline.ts'
-import type { PipelineSpec } from '../engine/world.ts'
+import { checkStorageType } from '../engine/storage_type.ts'
 import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
@@ -88,7 +88,10 @@ export async function loadConfiguration(
   })
   await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
   const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
-  checkStorage(spec, diagnostics)
+  for (const { name, values, written, at } of spec.inputs) {
+    const place = written.find(property => property.key === 'storage.type')?.at ?? at
+    checkStorageType(values['storage.type'], `input ${name}`, service, place, diagnostics)
+  }
   const pipeline = new Pipeline(spec, {
     ...world,
     environment,
@@ -196,19 +199,6 @@ function checkService(
 function warnWithoutEffect(key: string, at: Location | undefined, diagnostics: Diagnostics): void {
   const message = `Key "${key}" is read and has no effect in this version`
   diagnostics.warning('CFG_NOT_IN_THIS_VERSION', message, at)
-}
-
-/** Events are kept in memory whatever `storage.type` says; filesystem without a path is an error, as in Fluent Bit. */
-function checkStorage(spec: PipelineSpec, diagnostics: Diagnostics): void {
-  for (const { name, values, written, at } of spec.inputs) {
-    const type = values['storage.type']
-    if (type === 'memory') continue
-    const place = written.find(property => property.key === 'storage.type')?.at ?? at
-    if (type === 'filesystem' && spec.service['storage.path'] === undefined) {
-      const message = `Cannot use storage.type filesystem on input ${name}: "storage.path" of the service section is not set`
-      diagnostics.error('CFG_MISSING_KEY', message, place, 'start')
-    } else warnWithoutEffect('storage.type', place, diagnostics)
-  }
 }
 
 /** What a configuration may hold and this version cannot run. */

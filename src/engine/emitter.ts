@@ -17,6 +17,8 @@ export class EmitterRuntime implements Emitter {
   readonly input: InputRuntime
   readonly #memoryLimit: number
   #pending = new Map<string, Pending>()
+  /** Bytes that were emitted and not handed on. */
+  #pendingBytes = 0
 
   /** @param memoryLimit Bytes, 0 is none. */
   constructor(input: InputRuntime, memoryLimit: number) {
@@ -29,13 +31,21 @@ export class EmitterRuntime implements Emitter {
   }
 
   emit(tag: string, event: EventView): boolean {
-    if (this.#memoryLimit > 0 && this.input.bufferedBytes >= this.#memoryLimit) return false
     let pending = this.#pending.get(tag)
     if (pending === undefined) {
       pending = { writer: new MsgpackWriter(512), count: 0 }
       this.#pending.set(tag, pending)
     }
-    event.encode(pending.writer)
+    const { writer } = pending
+    const before = writer.length
+    event.encode(writer)
+    const bytes = writer.length - before
+    const held = this.input.bufferedBytes + this.#pendingBytes + bytes
+    if (this.#memoryLimit > 0 && held > this.#memoryLimit) {
+      writer.length = before
+      return false
+    }
+    this.#pendingBytes += bytes
     pending.count++
     return true
   }
@@ -45,6 +55,7 @@ export class EmitterRuntime implements Emitter {
     if (this.#pending.size === 0) return false
     const pending = this.#pending
     this.#pending = new Map()
+    this.#pendingBytes = 0
     for (const [tag, { writer, count }] of pending) {
       const sink = this.input.sink(tag)
       sink.writer.raw(writer.bytes, 0, writer.length)

@@ -12,6 +12,8 @@ export interface InstanceSpec<P extends Plugin = Plugin> {
   readonly id: number
   /** Of the section. */
   readonly at: Location
+  /** False when an option has a mistake: the plugin is not made, so that one mistake gives one message. */
+  readonly isValid: boolean
   /** Values of all tables: the plugin's own, generic and network keys. */
   readonly values: Readonly<Record<string, unknown>>
   readonly written: readonly ResolvedProperty[]

@@ -3,7 +3,7 @@
  */
 import type { Timer } from '../base/clock.ts'
 import type { Logger, LogLevel } from '../base/log.ts'
-import { ConfigError, type Diagnostics } from '../config/diagnostics.ts'
+import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Counter } from '../metrics/registry.ts'
 import { compileOnigmo } from '../parser/onigmo.ts'
@@ -26,6 +26,7 @@ import {
   textValue
 } from './instance.ts'
 import { OutputRuntime } from './output_runtime.ts'
+import { checkStorageType } from './storage_type.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
 import { parseRetryLimit } from './retry.ts'
 
@@ -90,7 +91,7 @@ export class InstanceFactory {
       this.#owner.world(log),
       this.#inputCounters(label)
     )
-    return this.#guard(() => {
+    return this.#guard(spec, () => {
       runtime.input = spec.plugin.create(spec.values, this.#inputContext(spec, runtime))
       return runtime
     })
@@ -110,7 +111,11 @@ export class InstanceFactory {
       )
       return []
     }
-    return this.#guard(() => ({ ...this.#step(spec, matches), name: spec.name, matches }))
+    return this.#guard(spec, () => ({
+      ...this.#step(spec, matches),
+      name: spec.name,
+      matches
+    }))
   }
 
   /** The runtime of an output; empty when it refused its configuration. */
@@ -129,6 +134,7 @@ export class InstanceFactory {
     }
     const context = this.#context(spec, 'output')
     return this.#guard(
+      spec,
       () =>
         new OutputRuntime(
           {
@@ -177,7 +183,7 @@ export class InstanceFactory {
     const pattern = textValue(spec, 'match_regex')
     const byText = match === undefined ? undefined : compileMatch(match)
     if (pattern === undefined || pattern === '') return byText
-    const [regex] = this.#guard(() =>
+    const [regex] = this.#guard(spec, () =>
       compileOnigmo(pattern, spec.written.find(property => property.key === 'match_regex')?.at)
     )
     if (regex === undefined) return byText
@@ -189,7 +195,7 @@ export class InstanceFactory {
     const steps: FilterStep[] = []
     for (const spec of specs) {
       const condition = this.#condition(spec.condition)
-      steps.push(...this.#guard(() => ({ ...this.#step(spec, () => true), condition })))
+      steps.push(...this.#guard(spec, () => ({ ...this.#step(spec, () => true), condition })))
     }
     return steps.length === 0 ? undefined : new FilterChain(steps)
   }
@@ -337,12 +343,30 @@ export class InstanceFactory {
     return {
       ...this.#context(spec, 'filter'),
       matches,
-      emitter: options => this.#emitter(options.name, options.memoryLimit)
+      emitter: options => this.#emitter(spec, options)
     }
   }
 
-  #emitter(label: string, memoryLimit: number): Emitter {
+  #emitter(spec: FilterSpec, options: Parameters<FilterContext['emitter']>[0]): Emitter {
     const { inputs, emitters } = this.#owner
+    const { name: label, storageType, memoryLimit } = options
+    const written = (key: string): Location =>
+      spec.written.find(property => property.key === key)?.at ?? spec.at
+    if (inputs.some(({ settings }) => settings.plugin === 'emitter' && settings.label === label)) {
+      throw new ConfigError(
+        'CFG_BAD_VALUE',
+        `Cannot use emitter_name "${label}": another filter has an emitter of this name`,
+        written('emitter_name'),
+        'start'
+      )
+    }
+    checkStorageType(
+      storageType,
+      `the emitter of ${spec.name}`,
+      this.#service,
+      written('emitter_storage.type'),
+      this.#diagnostics
+    )
     const name = `emitter.${inputs.length}`
     const shape = { name, label, plugin: 'emitter', memBufLimit: 0 }
     const runtime = this.#plainInput(shape)
@@ -385,8 +409,9 @@ export class InstanceFactory {
     }
   }
 
-  /** Runs a constructor; a mistake that it finds becomes a diagnostic and nothing is made. */
-  #guard<T>(make: () => T): T[] {
+  /** Makes something of a valid instance; a mistake that is found becomes a diagnostic and nothing is made. */
+  #guard<T>(spec: InstanceSpec, make: () => T): T[] {
+    if (!spec.isValid) return []
     try {
       return [make()]
     } catch (error) {

@@ -186,6 +186,7 @@ class Resolver {
     entries: readonly MapEntry[],
     structural: ReadonlySet<string> = STRUCTURAL
   ): InstanceSpec {
+    const errorsBefore = this.#diagnostics.errors.length
     const resolved = resolveEntries(entries, {
       owner: `${plugin.kind} ${plugin.name}`,
       own: { ...plugin.options, ...networkOptions(plugin.network) },
@@ -202,6 +203,7 @@ class Resolver {
       alias: typeof alias === 'string' && alias !== '' ? alias : undefined,
       id,
       at,
+      isValid: this.#diagnostics.errors.length === errorsBefore,
       values: resolved.values,
       written: resolved.written
     }

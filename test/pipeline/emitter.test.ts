@@ -1,7 +1,7 @@
 /** Records that filters send back under other tags. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startPipeline } from '../harness/pipeline.ts'
+import { checkConfiguration, startPipeline } from '../harness/pipeline.ts'
 
 test('an emitted record passes the filters of its new tag, after what was kept', async () => {
   const run = await startPipeline(`
@@ -80,5 +80,56 @@ test('tags made from record data do not pile up', async () => {
   assert.equal(run.bodies.length, 3000)
   const emitter = run.pipeline.inputs.find(input => input.settings.plugin === 'emitter')
   assert.ok((emitter?.tagCount ?? Infinity) <= 1100)
+  await run.stop()
+})
+
+const TWO_EMITTERS = `
+[SERVICE]
+    flush  1
+[INPUT]
+    name  lib
+    tag   a
+[FILTER]
+    name          rewrite_tag
+    match         a
+    rule          $n .* b.$n false
+    emitter_name  same
+[FILTER]
+    name          rewrite_tag
+    match         c
+    rule          $n .* b.$n false
+    emitter_name  same
+`
+
+test('two emitters of one name are refused', async () => {
+  const { errors } = await checkConfiguration(TWO_EMITTERS)
+  assert.deepEqual(errors, [
+    'fluent-bit.conf:16:19: Cannot use emitter_name "same": another filter has an emitter of this name'
+  ])
+})
+
+test('an emitter over its memory limit leaves records under their old tag', async () => {
+  const run = await startPipeline(`
+[INPUT]
+    name  lib
+    tag   a
+[FILTER]
+    name                   rewrite_tag
+    match                  a
+    rule                   $n .* b false
+    emitter_mem_buf_limit  100
+[OUTPUT]
+    name   collect
+    match  *
+`)
+  run.push('a', ...Array.from({ length: 5 }, () => ({ n: 'x'.repeat(20) })))
+  run.flush()
+  assert.deepEqual(
+    run.taken.map(({ tag, events }) => [tag, events.length]),
+    [
+      ['a', 3],
+      ['b', 2]
+    ]
+  )
   await run.stop()
 })
