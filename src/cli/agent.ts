@@ -31,6 +31,12 @@ const STDERR = 2
 /** Exit code of a start that failed after the configuration was loaded, -1 in Fluent Bit. */
 const START_FAILED = 255
 
+/**
+ * Mistakes that stop a start and not a dry run: Fluent Bit's does not look for them, and the machine that checks a
+ * configuration need not have all files of the one that runs it.
+ */
+const ONLY_WARNED_IN_DRY_RUN: ReadonlySet<string> = new Set(['CFG_UNKNOWN_PARSER'])
+
 /** Tells a program started by `--daemon` that it is in the background already. */
 const DAEMON_MARK = 'SPILLWAY_DAEMON'
 
@@ -126,10 +132,11 @@ class Agent {
 
   /** Prints all diagnostics; true when the configuration may be used. */
   #report(diagnostics: Diagnostics): boolean {
-    const { strict } = this.#command
+    const { strict, dryRun } = this.#command
     let refused = false
     for (const entry of diagnostics.list) {
-      const isError = entry.severity === 'error' || strict
+      const isOnlyWarned = dryRun && ONLY_WARNED_IN_DRY_RUN.has(entry.code)
+      const isError = strict || (entry.severity === 'error' && !isOnlyWarned)
       refused ||= isError
       const line = `[config] ${describe(entry)}`
       if (isError) this.#log.error(line)

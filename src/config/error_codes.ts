@@ -199,6 +199,12 @@ export const ERROR_CODES = {
     cause: 'No output has this alias, instance name or plugin name.',
     action: 'Correct the name, or give the output this alias.'
   },
+  CFG_UNKNOWN_PARSER: {
+    summary: 'A plugin names a parser that is not configured',
+    cause: 'No [PARSER] section or parsers entry has this name, or its file is not loaded.',
+    action:
+      'Correct the name, or load the file with parsers_file. A dry run only warns, as in Fluent Bit.'
+  },
   CFG_UNKNOWN_PLUGIN: {
     summary: 'A plugin is not known',
     cause: 'No plugin of this kind has the name.',

@@ -3,6 +3,7 @@
  */
 import type { Timer } from '../base/clock.ts'
 import type { Logger, LogLevel } from '../base/log.ts'
+import { suggest } from '../base/suggest.ts'
 import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Counter } from '../metrics/registry.ts'
@@ -295,7 +296,17 @@ export class InstanceFactory {
       },
       expand: text => environment.expand(text).text,
       parser: name => parsers.create(name),
-      parserNames: parsers.names,
+      unknownParser(key, name) {
+        const near = suggest(name, parsers.names)
+        const known = parsers.names.length === 0 ? 'none' : parsers.names.join(', ')
+        const hint = near === undefined ? '' : `; "${near}" is near`
+        return new ConfigError(
+          'CFG_UNKNOWN_PARSER',
+          `Cannot set "${key}" on ${owner}: there is no parser "${name}": known parsers are ${known}${hint}`,
+          spec.written.find(property => property.key === key)?.at ?? spec.at,
+          'start'
+        )
+      },
       counter: (name, help) => metrics.counter(name, help, { name: label }),
       dropped(reason, records, bytes) {
         const labels = { kind, name: label, reason }

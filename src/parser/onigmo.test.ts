@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { ConfigError } from '../config/diagnostics.ts'
 import { MATCH, NO_MATCH, UNDECIDED } from './byte_matcher.ts'
@@ -418,4 +419,16 @@ test('V8 runs every plain expression that calls itself linear in linear time', (
       if (isLinear) assert.ok(new RegExp(text, LINEAR_FLAG))
     })
   )
+})
+
+test('patterns compile also when V8 has thrown away the code of functions at rest', () => {
+  setFlagsFromString('--expose-gc')
+  setFlagsFromString('--stress-flush-code')
+  try {
+    const collectGarbage = runInNewContext('gc') as () => void
+    for (let round = 0; round < 3; round++) collectGarbage()
+    assert.equal(compileOnigmo('(?<a>(?>a+)b)').exec('aab')?.[0], 'aab')
+  } finally {
+    setFlagsFromString('--no-stress-flush-code')
+  }
 })

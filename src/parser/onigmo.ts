@@ -295,7 +295,7 @@ function compileLinear(pattern: string, flags: string): RegExp {
 }
 
 function compileLimited(pattern: string, flags: string): RegExp {
-  return warmed(limitedConstructor(pattern, flags, BACKTRACKS_MAX))
+  return warmed(withNatives(() => limitedConstructor(pattern, flags, BACKTRACKS_MAX)))
 }
 
 /** V8 compiles at the first match; a pattern that is too large must fail now. */
@@ -314,17 +314,29 @@ const limitedConstructor = createLimitedConstructor()
  * without a bound.
  */
 function createLimitedConstructor(): LimitedConstructor {
-  setFlagsFromString('--allow-natives-syntax')
   try {
-    const create = compileFunction('return %NewRegExpWithBacktrackLimit(pattern, flags, limit)', [
-      'pattern',
-      'flags',
-      'limit'
-    ]) as LimitedConstructor
-    create('', '', 1)
-    return create
+    return withNatives(() => {
+      const create = compileFunction('return %NewRegExpWithBacktrackLimit(pattern, flags, limit)', [
+        'pattern',
+        'flags',
+        'limit'
+      ]) as LimitedConstructor
+      create('', '', 1)
+      return create
+    })
   } catch {
     return (pattern, flags) => new RegExp(pattern, flags)
+  }
+}
+
+/**
+ * Runs a function while V8 takes its own `%` syntax: also at each later call, as V8 throws away the
+ * code of functions that rest for long, and then compiles them again.
+ */
+function withNatives<T>(run: () => T): T {
+  setFlagsFromString('--allow-natives-syntax')
+  try {
+    return run()
   } finally {
     setFlagsFromString('--no-allow-natives-syntax')
   }

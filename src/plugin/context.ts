@@ -51,8 +51,8 @@ export interface PluginContext {
    * carry their last result.
    */
   parser(name: string): Parser | undefined
-  /** Names of all configured parsers, for messages. */
-  readonly parserNames: readonly string[]
+  /** The mistake of naming a parser that is not configured in a property of this instance. */
+  unknownParser(key: string, name: string): ConfigError
   /** A counter labelled with this instance's name; the same name gives the same counter. */
   counter(name: string, help: string): Counter
   /** Counts records that this instance gave up, by reason. */

@@ -96,6 +96,13 @@ for (const [what, text, args, expected] of [
   ['a bad generic value', '[INPUT]\n    name  dummy\n    mem_buf_limit  x\n', [], 1],
   ['a warning under --strict', '[SERVICE]\n    nope  1\n', ['--strict', '--dry-run'], 1],
   ['a warning without --strict', '[SERVICE]\n    nope  1\n', ['--dry-run'], 0],
+  ['an unknown parser', '[INPUT]\n    name  stdin\n    parser  nope\n', [], 255],
+  [
+    'an unknown parser in a dry run',
+    '[INPUT]\n    name  stdin\n    parser  nope\n',
+    ['--dry-run'],
+    0
+  ],
   [
     'a plugin that cannot start',
     '[INPUT]\n    name  tail\n    path  x\n    db    no/such/folder/x.db\n',

@@ -211,11 +211,11 @@ const REFUSED = [
   [['parser kv'], '5:1: Cannot set "Key_Name" on filter parser: it is required, and not set'],
   [
     ['key_name log'],
-    '5:1: Cannot set "Parser" on filter parser: value must name a parser: it is not set, known are kv, num, js, timed'
+    '5:1: Cannot set "Parser" on filter parser: value must name a parser: it is not set'
   ],
   [
     ['key_name log', 'parser kv, num'],
-    '9:12: Cannot set "Parser" on filter parser: value must name a parser: current value is "kv, num", known are kv, num, js, timed'
+    '9:12: Cannot set "Parser" on filter parser: there is no parser "kv, num": known parsers are kv, num, js, timed'
   ],
   [
     ['key_name $l[', 'parser kv'],

@@ -56,9 +56,8 @@ function readParsers(values: Values<typeof OPTIONS>, context: FilterContext): Pa
     else parsers.push(found)
   }
   if (parsers.length === 0) {
-    const known = context.parserNames.length === 0 ? 'none' : context.parserNames.join(', ')
-    const current = missing.length === 0 ? 'it is not set' : `current value is "${missing[0]}"`
-    throw context.invalid('Parser', `value must name a parser: ${current}, known are ${known}`)
+    if (missing.length > 0) throw context.unknownParser('Parser', missing[0])
+    throw context.invalid('Parser', 'value must name a parser: it is not set')
   }
   for (const name of missing) context.log.error(`requested parser '${name}' not found`)
   return parsers

@@ -186,7 +186,7 @@ test('exec runs the command at each interval, and at once after a run that took 
 test('exec ends a command that still runs, with all that it started, when it stops', async t => {
   const root = new SystemRoot(t, {})
   const ended = join(root.path, 'ended')
-  const command = `exec 2>/dev/null; (trap "echo x > ${ended}; exit" TERM; echo ready; while true; do sleep 0.01; done) & wait`
+  const command = `exec 2>/dev/null; (trap "echo x > ${ended}; exit" TERM; echo ready; for turn in $(seq 2000); do sleep 0.01; done) & wait`
   const run = await startPipeline(configuration(`    command ${command}\n    oneshot on`), FILES)
   await run.until(() => run.counter('fluentbit_input_records_total', { name: 'exec.0' }) === 1)
   assert.equal(await run.stop(), 0)

@@ -69,10 +69,7 @@ function recordsFor(
 ): JsonRecords | LineRecords {
   if (name === undefined) return new JsonRecords(bytesMax, context)
   const parser = context.parser(name)
-  if (parser === undefined) {
-    const known = context.parserNames.length === 0 ? 'none' : context.parserNames.join(', ')
-    throw context.invalid('parser', `there is no parser "${name}": known parsers are ${known}`)
-  }
+  if (parser === undefined) throw context.unknownParser('parser', name)
   return new LineRecords(parser, bytesMax, context)
 }
 
