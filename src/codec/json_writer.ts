@@ -19,6 +19,7 @@ import {
   validSequenceBytes,
   writeUnicodeEscape
 } from './json_text.ts'
+import { KEY_WORDS_BYTES, KeyLayout, LAYOUT_KEYS_MAX, learnKeys } from './key_layout.ts'
 import {
   contentCount,
   headerSize,
@@ -97,76 +98,6 @@ export interface JsonWriterOptions {
   readonly buffer?: Buffer
 }
 
-/** Keys of maps that are remembered: records of one source have the same ones in the same order. */
-const LAYOUT_KEYS_MAX = 31
-
-/** A key of a layout has at most 31 bytes and its header: what reading it by words may touch. */
-const KEY_WORDS_BYTES = 36
-
-/** The keys of a map, as words of four bytes to compare and to write, and how often maps of their number had others. */
-class Layout {
-  /** The keys as MessagePack strings, padded to words; `masks` blanks out what follows a key in its last word. */
-  readonly keys: Int32Array
-  readonly masks: Int32Array
-  /** Position after each key in `keys`, and its length in bytes. */
-  readonly keyEnds: Int32Array
-  readonly keyBytes: Int32Array
-  /** `"key":` of each key, padded to words, and the position after it. */
-  readonly json: Int32Array
-  readonly jsonEnds: Int32Array
-  #misses = 0
-
-  /** @param names The keys without their headers; undefined makes a layout that no map has. */
-  constructor(names: readonly Buffer[] | undefined) {
-    const keys = (names ?? []).map(key => Buffer.concat([Buffer.of(0xa0 | key.length), key]))
-    const json = (names ?? []).map(key => Buffer.from(`"${key.toString('latin1')}":`, 'latin1'))
-    this.keys = wordsOf(keys)
-    this.masks = wordsOf(keys.map(key => Buffer.alloc(key.length, 0xff)))
-    this.keyEnds = wordEnds(keys)
-    this.keyBytes = Int32Array.from(keys, key => key.length)
-    this.json = wordsOf(json)
-    this.jsonEnds = wordEnds(json)
-  }
-
-  /** True at the first miss, the second, the fourth and so on: maps that never repeat cost little. */
-  isDueAgain(): boolean {
-    const misses = ++this.#misses
-    return (misses & (misses - 1)) === 0
-  }
-}
-
-/** Texts one after the other, each padded with zeros to words of four bytes. */
-function wordsOf(texts: readonly Buffer[]): Int32Array {
-  const words: number[] = []
-  for (const text of texts) {
-    const padded = Buffer.alloc(Math.ceil(text.length / 4) * 4)
-    text.copy(padded)
-    for (let at = 0; at < padded.length; at += 4) words.push(padded.readInt32LE(at))
-  }
-  return Int32Array.from(words)
-}
-
-function wordEnds(texts: readonly Buffer[]): Int32Array {
-  let end = 0
-  return Int32Array.from(texts, text => (end += Math.ceil(text.length / 4)))
-}
-
-/** Remembers the keys of the map whose pairs start at `at`, if they are short, plain and all different. */
-function learn(source: Buffer, at: number, count: number): Layout {
-  const names: Buffer[] = []
-  for (let left = count; left > 0; left--) {
-    const end = skip(source, at)
-    const length = end - at - 1
-    if (length > 31 || source[at] !== (0xa0 | length)) return new Layout(undefined)
-    const name = Buffer.from(source.subarray(at + 1, end))
-    if (name.some(byte => ESCAPE[byte] !== PLAIN)) return new Layout(undefined)
-    names.push(name)
-    at = skip(source, end)
-  }
-  const different = new Set(names.map(name => name.toString('latin1')))
-  return new Layout(different.size === count ? names : undefined)
-}
-
 export class JsonWriter {
   /** The buffer in use; replaced when it grows, so read it anew after a write. */
   bytes: Buffer
@@ -192,7 +123,7 @@ export class JsonWriter {
   /** Keys of the caller's own pairs; their position is -1 minus their index here. */
   readonly #ownKeys: JsonKey[] = []
   /** By number of keys. */
-  readonly #layouts: (Layout | undefined)[] = Array.from({ length: LAYOUT_KEYS_MAX + 1 })
+  readonly #layouts: (KeyLayout | undefined)[] = Array.from({ length: LAYOUT_KEYS_MAX + 1 })
   #ownCount = 0
 
   constructor(options: JsonWriterOptions = {}) {
@@ -487,7 +418,7 @@ export class JsonWriter {
         if (next >= 0) return next
       }
       if (layout === undefined || layout.isDueAgain())
-        this.#layouts[count] = learn(source, at, count)
+        this.#layouts[count] = learnKeys(source, at, count)
     }
     if (count > QUADRATIC_KEYS_MAX) return this.#manyPairs(source, at, count, first)
     if (count === 1 && first === this.#keyCount) return this.#pair(source, at)
@@ -512,7 +443,7 @@ export class JsonWriter {
    *
    * @returns The position after the map; -1, with nothing written, when a key is another.
    */
-  #pairsAsBefore(source: Buffer, at: number, count: number, layout: Layout): number {
+  #pairsAsBefore(source: Buffer, at: number, count: number, layout: KeyLayout): number {
     const start = this.length
     const { keys, masks, keyEnds, keyBytes, json, jsonEnds } = layout
     // Words are read beyond a key's end: the last pairs of a buffer are written the usual way.

@@ -2,8 +2,13 @@
 import type { ParityCase, RunResult } from './case.ts'
 import { DIFFERENCES, type MeantDifference } from './differences.ts'
 
-/** Ends of a program that refused its configuration: what it then logs follows another grammar here. */
+/** How a program ends that refuses its configuration. */
 const REFUSALS = ['exit 1', 'exit 255']
+
+/** True when the program ended without doing anything: what it then logs follows another grammar here. */
+export function isRefusal({ end, stdout, files }: RunResult): boolean {
+  return REFUSALS.includes(end) && stdout === '' && files.size === 0
+}
 
 /** Names of the parts that differ: `stdout`, `log`, `end` or a file's path; empty when the runs are alike. */
 export function differingParts(
@@ -15,7 +20,7 @@ export function differingParts(
   const differ = (one: string, other: string): boolean =>
     without(one, meant) !== without(other, meant)
   const parts = ['stdout', 'log', 'end'].filter(part => {
-    if (part === 'log' && REFUSALS.includes(expected.end)) return false
+    if (part === 'log' && isRefusal(expected)) return false
     return differ(partOf(expected, part), partOf(actual, part))
   })
   const paths = new Set([...expected.files.keys(), ...actual.files.keys()])

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type ParityCase, readCases, readExpected, type RunResult } from './case.ts'
-import { differingParts, partOf } from './compare.ts'
+import { differingParts, isRefusal, partOf } from './compare.ts'
 import { runInProcess } from './run_in_process.ts'
 import { runProgram } from './run_program.ts'
 
@@ -16,6 +16,7 @@ for (const parityCase of readCases()) {
 async function checkCase(parityCase: ParityCase): Promise<void> {
   const expected = readExpected(parityCase)
   assert.ok(expected, 'the case was recorded')
+  assert.equal(isRefusal(expected), parityCase.name.startsWith('refused_'), expected.log)
   const isComplete = (result: RunResult): boolean =>
     differingParts(parityCase, expected, result).length === 0
   const actual = parityCase.needsProgram

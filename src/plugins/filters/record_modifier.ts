@@ -4,8 +4,8 @@
  *
  * A key that exists already stays and the new one follows it; JSON shows the last.
  *
- * Differs: a record that would have no key left passes unchanged. Fluent Bit drops it when another
- * record of the same batch keeps a key, and else passes the batch unchanged.
+ * Differs: a record that has no key left is always dropped. Fluent Bit does so when another record of
+ * the same batch keeps a key, and else passes the batch unchanged, with what should be removed.
  *
  * @hot bench/pipelines.ts
  */
@@ -57,7 +57,8 @@ class RecordModifier implements Filter {
   }
 
   filter(event: EventView): boolean {
-    if (!event.bodyIsMap || (!this.#adds && this.#dropsAll(event))) return true
+    if (!event.bodyIsMap) return true
+    if (!this.#adds && this.#removesAll(event)) return false
     const removed = this.#removed
     for (let index = 0; index < removed.length; index++) event.removeMatching(removed[index])
     if (this.#allowed.length > 0) event.retainMatching(this.#allowed)
@@ -69,8 +70,10 @@ class RecordModifier implements Filter {
     return true
   }
 
-  #dropsAll(event: EventView): boolean {
+  /** True when properties take keys away, and none is left. */
+  #removesAll(event: EventView): boolean {
     const removes = this.#removed.length > 0
+    if (!removes && this.#allowed.length === 0) return false
     const patterns = removes ? this.#removed : this.#allowed
     for (let index = 0; index < event.size; index++) {
       if (event.keyMatchesAny(index, patterns) !== removes) return false
