@@ -181,6 +181,8 @@ function name(text: string): number[] {
   return [text.length, ...Buffer.from(text)]
 }
 
+const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
+
 function assemble(): Uint8Array<ArrayBuffer> {
   const functionType = (parameters: number): number[] => [
     0x60,
@@ -191,7 +193,7 @@ function assemble(): Uint8Array<ArrayBuffer> {
   ]
   const names = ['copyPlain', 'copyLine', 'copyText', 'lineLength']
   return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    ...MAGIC_AND_VERSION,
     ...section(1, [functionType(3), functionType(2)]),
     ...section(2, [[...name('js'), ...name('memory'), 0x02, 0x01, ...size(PAGES), ...size(PAGES)]]),
     ...section(3, [[0], [0], [0], [1]]),

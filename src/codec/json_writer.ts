@@ -19,7 +19,7 @@ import {
   validSequenceBytes,
   writeUnicodeEscape
 } from './json_text.ts'
-import { KEY_WORDS_BYTES, KeyLayout, LAYOUT_KEYS_MAX, learnKeys } from './key_layout.ts'
+import { KEY_WORDS_BYTES, type KeyLayout, LAYOUT_KEYS_MAX, learnKeys } from './key_layout.ts'
 import {
   contentCount,
   headerSize,
