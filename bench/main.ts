@@ -5,7 +5,7 @@
  *
  * Prints a Markdown table of medians. Exits non-zero only when a run fails: a slow run is a result.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -86,8 +86,8 @@ async function attempt(work: Work, agent: Agent): Promise<Measurement | undefine
 
 function tableHead(): string {
   return (
-    '\n| work | agent | wall s | CPU s | peak RSS MB | wall × | CPU × | RSS × |\n' +
-    '|---|---|---|---|---|---|---|---|\n'
+    '\n| work | agent | wall s | MB/s | CPU s | peak RSS MB | wall × | CPU × | RSS × |\n' +
+    '|---|---|---|---|---|---|---|---|---|\n'
   )
 }
 
@@ -100,6 +100,7 @@ function describe(work: Work, results: ReadonlyMap<Agent, readonly Measurement[]
       `${work.name}: ${work.summary}`,
       agent.name,
       seconds(own.wallSeconds),
+      throughput(work, own.wallSeconds),
       seconds(own.cpuSeconds),
       own.rssPeakBytes === undefined ? '' : (own.rssPeakBytes / 1e6).toFixed(0),
       factor(own.wallSeconds, base?.wallSeconds),
@@ -108,6 +109,12 @@ function describe(work: Work, results: ReadonlyMap<Agent, readonly Measurement[]
     ]
     return `| ${cells.join(' | ')} |\n`
   })
+}
+
+/** Megabytes of input a second, from process start to the last byte written. */
+function throughput(work: Work, wallSeconds: number | undefined): string {
+  if (work.kind !== 'file' || wallSeconds === undefined) return ''
+  return (statSync(work.input.path).size / 1e6 / wallSeconds).toFixed(0)
 }
 
 function seconds(value: number | undefined): string {

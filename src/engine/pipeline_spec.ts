@@ -38,6 +38,15 @@ const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
   output: { ...OUTPUT_OPTIONS, ...OUTPUT_HIDDEN_OPTIONS }
 }
 
+/** Plugins of Fluent Bit that read Windows itself. */
+const WINDOWS_PLUGINS = new Set([
+  'event_tracing_windows',
+  'windows_exporter_metrics',
+  'winevtlog',
+  'winlog',
+  'winstat'
+])
+
 const STRUCTURAL = new Set(['name', 'processors', 'routes', 'telemetry'])
 
 /** Only a processor has a condition of its own; the filter modify has an option of this name. */
@@ -170,9 +179,12 @@ class Resolver {
     if (plugin !== undefined) return plugin
     const near = suggest(name, this.#catalog.names(kind))
     const hint = near === undefined ? '' : `; "${near}" is near`
+    const reason = WINDOWS_PLUGINS.has(name.toLowerCase())
+      ? 'it exists on Windows only'
+      : `there is no such ${kind} in this version${hint}`
     this.#diagnostics.error(
       'CFG_UNKNOWN_PLUGIN',
-      `Cannot use ${kind} plugin "${name}": there is no such ${kind} in this version${hint}`,
+      `Cannot use ${kind} plugin "${name}": ${reason}`,
       named.value.at
     )
     return undefined

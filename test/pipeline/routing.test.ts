@@ -219,6 +219,11 @@ for (const [what, text, expected] of [
     'fluent-bit.conf:2:11: Cannot use output plugin "colect": there is no such output in this version; "collect" is near'
   ],
   [
+    'a plugin of Windows',
+    '[INPUT]\n    name  winlog\n',
+    'fluent-bit.conf:2:11: Cannot use input plugin "winlog": it exists on Windows only'
+  ],
+  [
     'an unknown key',
     '[INPUT]\n    name  lib\n    mem_buf_limt  5M\n',
     'fluent-bit.conf:3:5: Cannot set "mem_buf_limt" on input lib: it has no keys of its own; "mem_buf_limit" is near'
