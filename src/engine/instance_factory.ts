@@ -336,6 +336,7 @@ export class InstanceFactory {
       tag: textValue(spec, 'tag') ?? spec.name,
       sink: tag => runtime.sink(tag),
       forget: tag => runtime.forget(tag),
+      flush: () => runtime.flush(),
       get paused() {
         return runtime.paused
       },

@@ -83,6 +83,8 @@ export interface InputContext extends PluginContext {
   sink(tag: string): EventSink
   /** Forgets the sink of a tag that will not be used again, once its open chunk is on its way. */
   forget(tag: string): void
+  /** Sends open chunks on their way: for an input that knows that no more comes for now. */
+  flush(): void
   /** True while `mem_buf_limit` (or a stop) holds the input back. */
   readonly paused: boolean
   /** Calls `collect` every `intervalMs`, except while paused. */

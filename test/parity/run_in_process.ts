@@ -17,7 +17,7 @@ import { changedFiles, type ParityCase, placeCase, readTree, type RunResult } fr
 import { logWithPlaceholders, withPlaceholders } from './placeholders.ts'
 import { type IsComplete, runEnvironment } from './run_program.ts'
 
-const QUIET_MS = 1500
+const QUIET_MS = 5000
 const POLL_MS = 10
 
 /** A run that must be stopped gets so long to print something that it should not. */

@@ -15,8 +15,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { changedFiles, type ParityCase, placeCase, readTree, type RunResult } from './case.ts'
 import { logWithPlaceholders, withPlaceholders } from './placeholders.ts'
 
-/** A program that has printed nothing new for so long, and runs since longer than this, has done its work. */
+/** A program that has written nothing new for so long has done its work; longer where it is known that more should come. */
 const QUIET_MS = 1500
+const QUIET_EXPECTING_MS = 5000
 const POLL_MS = 50
 
 /** The last log line of a start. */
@@ -30,7 +31,7 @@ export type IsComplete = (result: RunResult) => boolean
 export async function runProgram(
   program: string,
   parityCase: ParityCase,
-  isComplete: IsComplete = () => false
+  isComplete?: IsComplete
 ): Promise<RunResult> {
   const work = realpathSync(mkdtempSync(join(tmpdir(), 'parity-')))
   const directory = join(work, 'case')
@@ -60,7 +61,7 @@ class ProgramRun {
     this.#before = readTree(directory)
   }
 
-  async run(isComplete: IsComplete): Promise<RunResult> {
+  async run(isComplete: IsComplete | undefined): Promise<RunResult> {
     const { args, environment, stdin } = this.#case
     const output = openSync(this.#stdout, 'a')
     const error = openSync(this.#stderr, 'a')
@@ -87,7 +88,8 @@ class ProgramRun {
   }
 
   /** Waits until the program has ended (true), or has nothing more to say (false). */
-  async #wait(hasEnded: () => boolean, isComplete: IsComplete): Promise<boolean> {
+  async #wait(hasEnded: () => boolean, isComplete: IsComplete | undefined): Promise<boolean> {
+    const quietMs = isComplete === undefined ? QUIET_MS : QUIET_EXPECTING_MS
     let size = -1
     let quietSinceMs = Date.now()
     while (Date.now() < this.#beginMs + RUN_MAX_MS) {
@@ -98,8 +100,8 @@ class ProgramRun {
         size = current
         quietSinceMs = Date.now()
       }
-      if (isComplete(this.#result('stopped, exit 0'))) return false
-      if (Date.now() > quietSinceMs + QUIET_MS && !this.#isBusy()) return false
+      if (isComplete?.(this.#result('stopped, exit 0')) === true) return false
+      if (Date.now() > quietSinceMs + quietMs && !this.#isBusy()) return false
     }
     return false
   }

@@ -292,7 +292,7 @@ export class FileFollower implements Input {
     this.#context.log.error(message)
     this.#countUnreadable()
     this.#close(file)
-    this.#stopAtEnd()
+    this.#allRead()
   }
 
   #reachedEnd(file: FollowedFile): void {
@@ -301,17 +301,18 @@ export class FileFollower implements Input {
         this.#context.log.info(`inode=${file.inode} file=${file.path} ended, stop`)
       }
       this.#follow(file)
-      this.#stopAtEnd()
+      this.#allRead()
     }
     file.grewMs = this.#context.clock.now()
     this.#busy.add(file)
   }
 
-  /** `exit_on_eof`: stops when no file is left that was not read to its end. */
-  #stopAtEnd(): void {
-    if (!this.#values.exit_on_eof) return
+  /** What follows when no file is left that was not read to its end: what was read need not wait for the flush. */
+  #allRead(): void {
     const isReading = [...this.#files.values()].some(file => file.stage === 'static')
-    if (!isReading) this.#context.stop()
+    if (isReading) return
+    if (this.#values.exit_on_eof) this.#context.stop()
+    else this.#context.flush()
   }
 
   #follow(file: FollowedFile): void {
