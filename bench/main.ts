@@ -42,7 +42,6 @@ if (load > 0.5) console.error(`The machine is busy (load ${load.toFixed(1)}): fi
 let failures = 0
 const rows: string[] = []
 for (const work of selected) {
-  if (work.kind === 'file') readOnce(work.input.path)
   const ofWork = work.kind === 'start' ? withCheckout(agents) : agents
   const results = await runAlternately(work, ofWork)
   rows.push(...describe(work, results))
@@ -74,6 +73,9 @@ async function runAlternately(
 
 async function attempt(work: Work, agent: Agent): Promise<Measurement | undefined> {
   try {
+    // A system that takes pages back from idle files would make the one pay that waited longer.
+    if (work.kind === 'file') readOnce(work.input.path)
+    for (const path of agent.files) readOnce(path)
     const measurement = await measure(work, agent, join(folder, 'runs'))
     console.error(`${work.name}, ${agent.name}: ${JSON.stringify(measurement)}`)
     return measurement
