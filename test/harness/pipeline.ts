@@ -66,7 +66,12 @@ export async function startPipeline(
     await run.remove()
     throw new Error(`configuration is refused:\n${describe(run.diagnostics).join('\n')}`)
   }
-  await run.start()
+  try {
+    await run.start()
+  } catch (error) {
+    await run.remove()
+    throw error
+  }
   return run
 }
 
