@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { allocateLasting } from './byte_kernel.ts'
 import { isUtf8 } from 'node:buffer'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -424,3 +425,18 @@ function escapedModel(bytes: Buffer): string {
   }
   return text
 }
+
+test('a text that makes the writer outgrow its buffer in the byte kernel is written whole, and nothing beside it', () => {
+  const text = `${'plain '.repeat(5)}${'"'.repeat(20)}`.repeat(80)
+  const source = allocateLasting(8192)
+  const writer = new MsgpackWriter(source)
+  writer.string(text)
+  // Room for the text as it is, and not for its escapes.
+  const buffer = allocateLasting(text.length + 100)
+  const neighbour = allocateLasting(4096).fill(0x2e)
+  const json = new JsonWriter({ buffer })
+  json.value(source, 0)
+  assert.equal(json.written().toString(), JSON.stringify(text))
+  assert.equal(writer.bytes, source)
+  assert.ok(neighbour.every(byte => byte === 0x2e))
+})

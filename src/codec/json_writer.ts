@@ -585,7 +585,8 @@ export class JsonWriter {
     let at = this.length
     let from = start
     bytes[at++] = 0x22
-    const isFast = this.#base >= 0 && this.#sourceBase >= 0
+    // Asked again after each escape: growing moves the text out of the kernel's memory.
+    let isFast = this.#base >= 0 && this.#sourceBase >= 0
     if (!isFast && end - start >= BULK_COPY_BYTES) {
       from = plainEnd(sourceView, start, end)
       source.copy(bytes, at, start, from)
@@ -653,6 +654,7 @@ export class JsonWriter {
         }
         bytes = this.bytes
         view = this.#view
+        isFast = this.#base >= 0 && this.#sourceBase >= 0
       }
     }
     bytes[at] = 0x22
