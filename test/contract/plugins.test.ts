@@ -1,6 +1,7 @@
 /** What holds for every shipped plugin, without its author having to test it. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { skipChecked } from '../../src/codec/msgpack_reader.ts'
@@ -164,11 +165,16 @@ for (const entry of plugins.filter(({ kind }) => kind === 'filter')) {
 }
 
 for (const entry of plugins.filter(({ kind }) => kind === 'output')) {
-  test(`output ${entry.name}: takes odd events without an error of its own`, async () => {
+  test(`output ${entry.name}: takes odd events without an error of its own`, async t => {
+    const folder = mkdtempSync(join(tmpdir(), 'spillway-contract-'))
+    t.after(() => rmSync(folder, { recursive: true }))
     const input = new EncodedInput()
-    const keys = entry.name === 'file' || entry.name === 'plot' ? ['file out.txt'] : []
+    const keys: Readonly<Record<string, readonly string[]>> = {
+      file: [`path ${folder}`, 'file out.txt'],
+      plot: [`file ${folder}/out.txt`]
+    }
     const run = await startPipeline(
-      `[INPUT]\n    name encoded\n    tag t\n${section(entry, keys)}`,
+      `[INPUT]\n    name encoded\n    tag t\n${section(entry, keys[entry.name])}`,
       { plugins: [input.plugin] }
     )
     input.push('t', ...ODD)
