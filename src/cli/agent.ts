@@ -15,13 +15,14 @@ import {
   type LogLevel,
   type LogSink
 } from '../base/log.ts'
+import { FLUENT_BIT_VERSION, VERSION } from '../base/version.ts'
 import { ConfigError, type Diagnostic, Diagnostics, formatLocation } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import { MetricsRegistry } from '../metrics/registry.ts'
 import { Catalog, type PluginList } from '../plugin/catalog.ts'
 import type { RunCommand } from './args.ts'
-import { bannerText, FLUENT_BIT_VERSION, VERSION } from './banner.ts'
+import { bannerText } from './banner.ts'
 import { exitCodeOf, loadConfiguration } from './configuration.ts'
 import { blockingOutput } from './standard_output.ts'
 import { stateDump } from './state_dump.ts'

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { bannerText, VERSION, versionText } from './banner.ts'
+import { VERSION } from '../base/version.ts'
+import { bannerText, versionText } from './banner.ts'
 
 test('the version is that of package.json', () => {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { VERSION } from './banner.ts'
+import { VERSION } from '../base/version.ts'
 import {
   generalHelp,
   type HelpOption,

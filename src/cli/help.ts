@@ -5,8 +5,8 @@
  * Differs: escape codes only on a terminal; an option without a default shows none, where Fluent
  * Bit prints `default: default`; names of 24 letters and more are followed by a space.
  */
+import { FLUENT_BIT_VERSION, VERSION } from '../base/version.ts'
 import type { PluginKind } from './args.ts'
-import { FLUENT_BIT_VERSION, VERSION } from './banner.ts'
 import { COMMAND_LINE_OPTIONS, type OptionSpec } from './options.ts'
 
 /** What help needs to know about one option. */

@@ -10,11 +10,10 @@
  * platform.
  */
 import { hostname, platform, release, version } from 'node:os'
+import { FLUENT_BIT_VERSION } from '../../base/version.ts'
 import { text, type Values } from '../../config/options.ts'
 import { defineFilter, type Filter } from '../../plugin/define.ts'
 import { type Constant, constant, type EventView } from '../../record/event_view.ts'
-
-const FLUENT_BIT_VERSION = '5.1.1'
 
 /** Fluent Bit's names of systems; src/flb_utils.c flb_utils_get_os_name(). */
 const SYSTEM_NAMES: Readonly<Record<string, string>> = { darwin: 'macos', win32: 'win64' }
