@@ -28,8 +28,8 @@ export interface Parser {
 }
 
 /**
- * The bytes that a parser looks at, and what has been found out about all of them at once. Reuse
- * one block for a whole input: nothing is kept but the last content.
+ * The bytes that a parser looks at. Reuse one block for a whole input: nothing is kept but the last
+ * content.
  */
 export class TextBlock {
   bytes: Buffer = Buffer.alloc(0)
@@ -37,25 +37,12 @@ export class TextBlock {
   start = 0
   /** Position after its last byte. */
   end = 0
-  #latin1: string | undefined
 
-  /** Takes the one value of `bytes[start, end)`. */
-  setValue(bytes: Buffer, start: number, end: number): void {
-    this.setLines(bytes, start, end)
-  }
-
-  /** Takes `bytes[start, end)`: lines with their ends. */
-  setLines(bytes: Buffer, start: number, end: number): void {
+  /** Takes `bytes[start, end)`: one value, or lines with their ends. */
+  set(bytes: Buffer, start: number, end: number): void {
     this.bytes = bytes
     this.start = start
     this.end = end
-    this.#latin1 = undefined
-  }
-
-  /** The block with each byte as one character; decoded once. */
-  latin1(): string {
-    this.#latin1 ??= this.bytes.latin1Slice(this.start, this.end)
-    return this.#latin1
   }
 }
 
@@ -69,6 +56,6 @@ export function parseValue(
   end: number,
   out: MsgpackWriter
 ): boolean {
-  VALUE_BLOCK.setValue(bytes, start, end)
+  VALUE_BLOCK.set(bytes, start, end)
   return parser.parse(VALUE_BLOCK, start, end, out)
 }

@@ -48,7 +48,7 @@ test('a name given to several groups is written once for each that took part', (
   const parser = regexParser('(?<a>x)(?<a>y)|(?<a>z)')
   const out = new MsgpackWriter(16)
   const block = new TextBlock()
-  block.setValue(Buffer.from('xy'), 0, 2)
+  block.set(Buffer.from('xy'), 0, 2)
   assert.equal(parser.parse(block, 0, 2, out), true)
   assert.deepEqual(out.written(), Buffer.from('82a161a178a161a179', 'hex'))
 })
@@ -108,7 +108,7 @@ test('bytes that are not UTF-8 come out as they went in', () => {
     const out = new MsgpackWriter(1)
     const block = new TextBlock()
     const line = Buffer.from('\xfe\xff\xe9 x', 'latin1')
-    block.setLines(line, 0, line.length)
+    block.set(line, 0, line.length)
     assert.equal(regexParser(pattern).parse(block, 0, line.length, out), true)
     assert.deepEqual(out.written(), Buffer.from('81a161a3feffe9', 'hex'))
   }
@@ -118,8 +118,8 @@ test('lines of a block are parsed one by one', () => {
   const bytes = Buffer.from('--a 1\nb 2\r\nbad\nc 3')
   const block = new TextBlock()
   const parser = regexParser('^(?<k>\\w) (?<v>\\d)$')
-  block.setLines(bytes, 2, bytes.length)
-  assert.equal(block.latin1(), 'a 1\nb 2\r\nbad\nc 3')
+  block.set(bytes, 2, bytes.length)
+  assert.equal(block.bytes.latin1Slice(block.start, block.end), 'a 1\nb 2\r\nbad\nc 3')
   const found: unknown[] = []
   for (const [start, end] of [
     [2, 5],

@@ -59,7 +59,7 @@ export class LineRecords {
     const block = this.#block
     const sink = this.#sink
     const { writer } = sink
-    block.setLines(bytes, start, end)
+    block.set(bytes, start, end)
     let count = 0
     let unparsed = 0
     let unparsedBytes = 0

@@ -255,7 +255,7 @@ class CommandOutput {
       writer.stringBytes(bytes, start, stop)
       return true
     }
-    this.#block.setValue(bytes, start, stop)
+    this.#block.set(bytes, start, stop)
     if (writeParsed(this.#parser, this.#block, start, stop, timeMs, writer)) return true
     this.#context.log.error('parser returned an error')
     this.#context.dropped('unparsed', 1, stop - start)

@@ -132,7 +132,7 @@ export class BlockReader {
         const kept = this.#longLine({ bytes, start: consumed, end })
         if (kept > 0) {
           const at = file.lineStart + consumed
-          file.packer.packCut(
+          file.packer.packRaw(
             bytes,
             consumed,
             consumed + kept,

@@ -51,7 +51,7 @@ export class LinePacker {
   readonly #block = new TextBlock()
   /** Event head, map header and the keys and values before the line, for a line that no parser took. */
   readonly #prefix: Buffer
-  /** Where the position is written in the prefix's place; see `#packRaw`. */
+  /** Where the position is written in the prefix's place; see `packRaw`. */
   readonly #lineKey: Buffer
   /** `path_key` and its value, then the name of `offset_key`, appended to what the parser gave. */
   readonly #suffix: Buffer
@@ -109,7 +109,7 @@ export class LinePacker {
       return this.#packPlain(bytes, start, end, seconds, nanoseconds, out)
     }
     const block = this.#block
-    block.setLines(bytes, start, end)
+    block.set(bytes, start, end)
     const base = kernelBase(bytes)
     const shift = offset - start
     let count = 0
@@ -129,7 +129,7 @@ export class LinePacker {
       if (length > lineBytesMax) {
         const kept = this.#settings.longLine({ bytes, start: at, end: lineEnd })
         if (kept > 0) {
-          this.#packRaw(bytes, at, at + kept, at + shift, seconds, nanoseconds + count, out)
+          this.packRaw(bytes, at, at + kept, at + shift, seconds, nanoseconds + count, out)
           count++
         }
         at = lineEnd + 1
@@ -137,31 +137,18 @@ export class LinePacker {
       }
       const textEnd = endsInReturn && length > 1 ? lineEnd - 1 : lineEnd
       if (parser === undefined) {
-        this.#packRaw(bytes, at, textEnd, at + shift, seconds, nanoseconds + count, out)
+        this.packRaw(bytes, at, textEnd, at + shift, seconds, nanoseconds + count, out)
       } else if (
         !this.#packParsed(parser, at, textEnd, at + shift, seconds, nanoseconds + count, out)
       ) {
         // What no parser takes keeps its carriage return, as in Fluent Bit.
-        this.#packRaw(bytes, at, lineEnd, at + shift, seconds, nanoseconds + count, out)
+        this.packRaw(bytes, at, lineEnd, at + shift, seconds, nanoseconds + count, out)
       }
       count++
       at = lineEnd + 1
     }
     this.consumed = at
     return count
-  }
-
-  /** Packs the start of a line that is cut off. */
-  packCut(
-    bytes: Buffer,
-    start: number,
-    end: number,
-    offset: number,
-    seconds: number,
-    nanoseconds: number,
-    out: MsgpackWriter
-  ): void {
-    this.#packRaw(bytes, start, end, offset, seconds, nanoseconds, out)
   }
 
   /**
@@ -221,7 +208,8 @@ export class LinePacker {
     return count
   }
 
-  #packRaw(
+  /** Packs `bytes[start, end)` as the text of one event, not parsed: a line, or what is kept of one. */
+  packRaw(
     bytes: Buffer,
     start: number,
     end: number,
