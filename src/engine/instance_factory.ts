@@ -347,6 +347,11 @@ export class InstanceFactory {
         timers.add(timer)
         return timer
       },
+      always(intervalMs, look) {
+        const timer = clock.every(intervalMs, look)
+        timers.add(timer)
+        return timer
+      },
       ready: () => runtime.ready()
     }
   }

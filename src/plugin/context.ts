@@ -70,10 +70,12 @@ export interface EventSink {
    */
   readonly writer: MsgpackWriter
   /**
-   * Hands over the `count` events written since the last commit. `settled` is called once every delivery of these
-   * events has ended, well or not; positions are saved then.
+   * Hands over the `count` events written since the last commit. `receipt` is called once, when the source may forget
+   * them: a position is saved then, or a sender answered. That is when every delivery of these events has ended, well
+   * or not, or earlier, when they are on disk or in a chunk; what the input declares as `receipts` and the
+   * configuration decide (engine/receipt.ts).
    */
-  commit(count: number, settled?: () => void): void
+  commit(count: number, receipt?: () => void): void
 }
 
 export interface InputContext extends PluginContext {
@@ -89,6 +91,8 @@ export interface InputContext extends PluginContext {
   readonly paused: boolean
   /** Calls `collect` every `intervalMs`, except while paused. */
   every(intervalMs: number, collect: () => void): Timer
+  /** Calls `look` every `intervalMs`, also while paused: for work that adds no events. */
+  always(intervalMs: number, look: () => void): Timer
   /**
    * Undefined when more can be read at once; otherwise resolves when deliveries that are under way have made room.
    * It bounds memory between a fast input and a working output; a failing output does not hold it up.

@@ -56,7 +56,15 @@ interface Declaration<Table extends OptionTable> {
   readonly network?: NetworkRole
 }
 
+/**
+ * What an input does with receipts: it keeps a `position` that it goes on from after a restart, or it has a `sender` that
+ * waits for an answer and sends again without one.
+ */
+export type Receipts = 'position' | 'sender'
+
 export interface InputDeclaration<Table extends OptionTable> extends Declaration<Table> {
+  /** Absent for an input whose events cannot be had again. */
+  readonly receipts?: Receipts
   create(values: Values<Table>, context: InputContext): Input
 }
 

@@ -25,6 +25,7 @@ export const tail = defineInput({
   name: 'tail',
   summary: 'Read lines of text files and follow what is appended',
   upstream: 'plugins/in_tail/tail.c',
+  receipts: 'position',
   options: TAIL_OPTIONS,
   create(values, context) {
     refuseMultiline(values, context)
