@@ -21,6 +21,7 @@ import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import { MetricsRegistry } from '../metrics/registry.ts'
 import { Catalog, type PluginList } from '../plugin/catalog.ts'
+import { systemDisk } from '../storage/disk.ts'
 import type { RunCommand } from './args.ts'
 import { bannerText } from './banner.ts'
 import { exitCodeOf, loadConfiguration } from './configuration.ts'
@@ -94,6 +95,7 @@ class Agent {
         metrics: this.#metrics,
         catalog: this.#catalog,
         stdout: blockingOutput(1),
+        disk: systemDisk,
         root: ''
       },
       diagnostics
@@ -108,18 +110,13 @@ class Agent {
     }
     if (this.#wantsDaemon(service)) return this.#startDaemon()
     this.#applyLogSettings(service)
-    return this.#start(service, pipeline)
+    return this.#start(pipeline)
   }
 
-  async #start(service: ServiceSettings, pipeline: Pipeline): Promise<number> {
+  async #start(pipeline: Pipeline): Promise<number> {
     const log = this.#log
     log.info(
       `[fluent bit] version=${FLUENT_BIT_VERSION}, commit=spillway-${VERSION}, pid=${process.pid}`
-    )
-    log.info(
-      `[storage] ver=${VERSION}, type=memory, sync=${service['storage.sync']}, ` +
-        `checksum=${service['storage.checksum'] ? 'on' : 'off'}, ` +
-        `max_chunks_up=${service['storage.max_chunks_up']}`
     )
     this.#answerSignals(pipeline)
     try {

@@ -17,12 +17,12 @@ import {
 import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import { Pipeline } from '../engine/pipeline.ts'
-import { checkStorageType } from '../engine/storage_type.ts'
 import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
 import type { Catalog } from '../plugin/catalog.ts'
 import type { TextOutput } from '../plugin/context.ts'
+import type { Disk } from '../storage/disk.ts'
 
 /** What the configuration comes from. */
 export interface ConfigurationSource {
@@ -41,6 +41,7 @@ export interface ConfigurationWorld {
   readonly metrics: MetricsRegistry
   readonly catalog: Catalog
   readonly stdout: TextOutput
+  readonly disk: Disk
   readonly root: string
 }
 
@@ -88,10 +89,6 @@ export async function loadConfiguration(
   })
   await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
   const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
-  for (const { name, values, written, at } of spec.inputs) {
-    const place = written.find(property => property.key === 'storage.type')?.at ?? at
-    checkStorageType(values['storage.type'], `input ${name}`, service, place, diagnostics)
-  }
   const pipeline = new Pipeline(spec, {
     ...world,
     environment,
@@ -190,9 +187,6 @@ function checkService(
     mustBe('storage.sync', 'normal or full', `"${service['storage.sync']}"`, 'start')
   }
   for (const key of SWITCHES) if (service[key]) warnWithoutEffect(key, at(key), diagnostics)
-  if (service['storage.path'] !== undefined) {
-    warnWithoutEffect('storage.path', at('storage.path'), diagnostics)
-  }
 }
 
 /** Says that a key is understood and that this version has nothing behind it. */

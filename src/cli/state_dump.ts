@@ -2,6 +2,7 @@
  * What SIGCONT prints: inputs, chunks and counters.
  * Source of the layout: Fluent Bit 5.1.1 src/flb_dump.c.
  */
+import { humanSize } from '../base/human_size.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 
@@ -14,7 +15,7 @@ export function stateDump(pipeline: Pipeline, metrics: MetricsRegistry, timestam
       '│',
       '├─ status',
       `│  └─ overlimit     : ${input.overLimit ? 'yes' : 'no'}`,
-      `│     ├─ mem size   : ${humanSize(input.bufferedBytes)} (${input.bufferedBytes} bytes)`,
+      `│     ├─ mem size   : ${humanSize(input.memoryBytes)} (${input.memoryBytes} bytes)`,
       `│     └─ mem limit  : ${humanSize(memBufLimit)} (${memBufLimit} bytes)`,
       ''
     )
@@ -28,16 +29,4 @@ export function stateDump(pipeline: Pipeline, metrics: MetricsRegistry, timestam
     }
   }
   return `${lines.join('\n')}\n\n`
-}
-
-/** `512b`, `95.4M`: steps of 1024. */
-function humanSize(bytes: number): string {
-  const units = ['b', 'K', 'M', 'G', 'T']
-  let value = bytes
-  let unit = 0
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024
-    unit++
-  }
-  return unit === 0 ? `${bytes}b` : `${value.toFixed(1)}${units[unit]}`
 }

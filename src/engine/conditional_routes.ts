@@ -4,9 +4,9 @@
  * Source: Fluent Bit 5.1.1 src/flb_input_log.c split_and_append_route_payloads(); reference section 2.7.
  */
 import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
-import type { EventSink } from '../plugin/context.ts'
 import { EventView } from '../record/event_view.ts'
 import type { EventCondition } from './filter_chain.ts'
+import type { SharedReceipt } from './receipt.ts'
 
 export interface ConditionalRoute {
   readonly name: string
@@ -15,9 +15,16 @@ export interface ConditionalRoute {
   readonly isDefault: boolean
 }
 
+/** Where the events of a route go. */
+export interface RouteSink {
+  readonly writer: MsgpackWriter
+  /** Takes over `count` events that were written. */
+  commitRouted(count: number, receipt: (() => void) | undefined): void
+}
+
 interface Branch {
   readonly route: ConditionalRoute
-  readonly sink: EventSink
+  readonly sink: RouteSink
   count: number
   writer: MsgpackWriter
 }
@@ -26,42 +33,43 @@ export class RouteSplitter {
   readonly #branches: readonly Branch[]
   readonly #view = new EventView()
 
-  constructor(branches: readonly { route: ConditionalRoute; sink: EventSink }[]) {
+  constructor(branches: readonly { route: ConditionalRoute; sink: RouteSink }[]) {
     this.#branches = branches.map(branch => ({ ...branch, count: 0, writer: branch.sink.writer }))
-  }
-
-  /** Number of sinks that `split` commits to. */
-  get size(): number {
-    return this.#branches.length
   }
 
   /**
    * Copies the events of `source[0, length)` to the routes that want them and commits each route once.
    *
-   * @param unmatched Told the number of events, and of their bytes, that no route wanted.
+   * @param receipt Held once for each route that got events.
+   * @returns Events written to all routes together, and those that none wanted.
    */
   split(
     source: Buffer,
     length: number,
-    settled: (() => void) | undefined,
-    unmatched: (events: number, bytes: number) => void
-  ): void {
+    receipt: SharedReceipt | undefined
+  ): { readonly copies: number; readonly unwanted: number; readonly unwantedBytes: number } {
     const view = this.#view
     for (const branch of this.#branches) {
       branch.count = 0
       branch.writer = branch.sink.writer
     }
-    let lost = 0
-    let lostBytes = 0
+    let unwanted = 0
+    let unwantedBytes = 0
     for (let at = 0; at < length; at = view.end) {
       view.load(source, at)
       if (!this.#copy(view, source, false) && !this.#copy(view, source, true)) {
-        lost++
-        lostBytes += view.end - view.start
+        unwanted++
+        unwantedBytes += view.end - view.start
       }
     }
-    if (lost > 0) unmatched(lost, lostBytes)
-    for (const branch of this.#branches) branch.sink.commit(branch.count, settled)
+    let copies = 0
+    for (const { sink, count } of this.#branches) {
+      if (count === 0) continue
+      copies += count
+      receipt?.hold()
+      sink.commitRouted(count, receipt?.release)
+    }
+    return { copies, unwanted, unwantedBytes }
   }
 
   /** True when a route of the wanted kind took the event. */
@@ -76,17 +84,5 @@ export class RouteSplitter {
       taken = true
     }
     return taken
-  }
-}
-
-/** Calls `settled` when the returned function was called `count` times. */
-export function afterAll(
-  count: number,
-  settled: (() => void) | undefined
-): (() => void) | undefined {
-  if (settled === undefined || count === 1) return settled
-  let left = count
-  return () => {
-    if (--left === 0) settled()
   }
 }

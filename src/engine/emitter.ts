@@ -7,23 +7,36 @@ import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Emitter } from '../plugin/context.ts'
 import type { EventView } from '../record/event_view.ts'
 import type { InputRuntime } from './input_runtime.ts'
+import type { SharedReceipt } from './receipt.ts'
+import type { EmittedRecords } from './tag_sink.ts'
 
 interface Pending {
   readonly writer: MsgpackWriter
   count: number
+  /** Receipts of what the records were made of. */
+  readonly receipts: Set<SharedReceipt>
 }
 
 export class EmitterRuntime implements Emitter {
   readonly input: InputRuntime
   readonly #memoryLimit: number
+  readonly #emitters: Emitters
   #pending = new Map<string, Pending>()
   /** Bytes that were emitted and not handed on. */
   #pendingBytes = 0
 
   /** @param memoryLimit Bytes, 0 is none. */
-  constructor(input: InputRuntime, memoryLimit: number) {
+  constructor(input: InputRuntime, memoryLimit: number, emitters: Emitters) {
     this.input = input
     this.#memoryLimit = memoryLimit
+    this.#emitters = emitters
+  }
+
+  /** Events that were emitted and not handed on. */
+  get pendingEvents(): number {
+    let events = 0
+    for (const { count } of this.#pending.values()) events += count
+    return events
   }
 
   get source(): string {
@@ -33,20 +46,25 @@ export class EmitterRuntime implements Emitter {
   emit(tag: string, event: EventView): boolean {
     let pending = this.#pending.get(tag)
     if (pending === undefined) {
-      pending = { writer: new MsgpackWriter(512), count: 0 }
+      pending = { writer: new MsgpackWriter(512), count: 0, receipts: new Set() }
       this.#pending.set(tag, pending)
     }
     const { writer } = pending
     const before = writer.length
     event.encode(writer)
     const bytes = writer.length - before
-    const held = this.input.bufferedBytes + this.#pendingBytes + bytes
+    const held = this.input.memoryBytes + this.#pendingBytes + bytes
     if (this.#memoryLimit > 0 && held > this.#memoryLimit) {
       writer.length = before
       return false
     }
     this.#pendingBytes += bytes
     pending.count++
+    const { receipt } = this.#emitters
+    if (receipt !== undefined && !pending.receipts.has(receipt)) {
+      pending.receipts.add(receipt)
+      receipt.hold()
+    }
     return true
   }
 
@@ -56,10 +74,15 @@ export class EmitterRuntime implements Emitter {
     const pending = this.#pending
     this.#pending = new Map()
     this.#pendingBytes = 0
-    for (const [tag, { writer, count }] of pending) {
+    for (const [tag, { writer, count, receipts }] of pending) {
       const sink = this.input.sink(tag)
       sink.writer.raw(writer.bytes, 0, writer.length)
-      sink.commit(count)
+      if (receipts.size === 0) sink.commit(count)
+      else {
+        sink.commit(count, () => {
+          for (const receipt of receipts) receipt.release()
+        })
+      }
     }
     this.input.trim()
     return true
@@ -67,12 +90,18 @@ export class EmitterRuntime implements Emitter {
 }
 
 /** All emitters of a pipeline. */
-export class Emitters {
+export class Emitters implements EmittedRecords {
+  receipt: SharedReceipt | undefined
   readonly #emitters: EmitterRuntime[] = []
   #draining = false
 
   add(emitter: EmitterRuntime): void {
     this.#emitters.push(emitter)
+  }
+
+  /** Events that wait in an emitter, by the label of its input. */
+  pendingEvents(label: string): number {
+    return this.#emitters.find(({ input }) => input.label === label)?.pendingEvents ?? 0
   }
 
   /**

@@ -1,27 +1,28 @@
 /**
- * One input (or emitter) in the engine: its open chunks by tag, the filters between it and them, its memory limit.
+ * One input (or emitter) in the engine: its sinks by tag, where its chunks are kept, and what holds it back.
  * Source of limits and log lines: Fluent Bit 5.1.1 src/flb_input_chunk.c; reference section 4.1.
  *
  * @hot bench/pipelines.ts
  */
-import type { Timer } from '../base/clock.ts'
-import {
-  CHUNK_BYTES,
-  CHUNK_BYTES_BUSY,
-  CHUNK_BYTES_FIRST,
-  CHUNKS_UNDER_WAY_MAX,
-  TAGS_IDLE_MAX
-} from '../base/limits.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+import { CHUNK_BYTES_FIRST, CHUNKS_UNDER_WAY_MAX, TAGS_IDLE_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
-import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { EventSink } from '../plugin/context.ts'
 import type { Input } from '../plugin/define.ts'
 import { Chunk } from '../storage/chunk.ts'
-import { afterAll, type ConditionalRoute, RouteSplitter } from './conditional_routes.ts'
+import type { ChunkFile } from '../storage/chunk_file.ts'
+import { type ConditionalRoute, RouteSplitter } from './conditional_routes.ts'
+import type { DiskGuard, Waiting } from './disk_guard.ts'
 import type { FilterChain } from './filter_chain.ts'
+import type { Account, Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
-import type { Task } from './task.ts'
+import { Pauses } from './pauses.ts'
+import type { RateGate } from './rate_gate.ts'
+import type { ReceiptMoment, StorageType } from './receipt.ts'
+import { type EmittedRecords, type SinkOwner, TagSink } from './tag_sink.ts'
+import type { Task, TaskOwner } from './task.ts'
+import type { UpChunks } from './up_chunks.ts'
 
 /** How long a fast input waits for chunks that are under way before it goes on without them. */
 const READY_WAIT_MS = 1_000
@@ -29,6 +30,11 @@ const READY_WAIT_MS = 1_000
 export interface InputCounters {
   readonly records: Counter
   readonly bytes: Counter
+  /** Chunks and bytes that `storage.type memrb` gave up. */
+  readonly ringChunks: Counter
+  readonly ringBytes: Counter
+  /** Counts events that reached no output, by reason. */
+  dropped(reason: string, records: number, bytes: number): void
 }
 
 export interface InputSettings {
@@ -36,8 +42,13 @@ export interface InputSettings {
   readonly label: string
   /** Name of the plugin. */
   readonly plugin: string
+  readonly storage: StorageType
+  readonly receiptMoment: ReceiptMoment
   /** Bytes, 0 is none. */
   readonly memBufLimit: number
+  /** Wait when `storage.max_chunks_up` is reached. */
+  readonly pausesOnChunks: boolean
+  readonly rateGate: RateGate | undefined
   /** False keeps the events from every output, as `routable false` says. */
   readonly routable: boolean
   readonly processors: FilterChain | undefined
@@ -55,59 +66,104 @@ export interface InputRoute {
 /** What an input needs of the pipeline that it belongs to. */
 export interface InputWorld {
   readonly log: Logger
+  readonly clock: Clock
+  readonly ledger: Ledger
+  readonly up: UpChunks
+  readonly disk: DiskGuard
+  readonly emitters: EmittedRecords
   /** The filters that match a tag; undefined when there are none. */
   chain(tag: string): FilterChain | undefined
   outputs(tag: string): readonly OutputRuntime[]
   takeBuffer(): Buffer
-  giveBuffer(buffer: Buffer): void
   nextChunkId(): string
+  /** The file of a new chunk; `outputs` where a route chose them. */
+  newFile(chunk: Chunk, label: string, outputs: readonly string[] | undefined): ChunkFile
   /** Sends a sealed chunk to its outputs. */
   dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task
-  /** Counts events of a tag that matches no output. */
-  unmatched(input: InputRuntime, events: number, bytes: number): void
-  /** Lets emitters hand on what filters gave them during a commit. */
-  drainEmitters(): void
-  after(delayMs: number, callback: () => void): Timer
 }
 
-export class InputRuntime {
+export class InputRuntime implements SinkOwner, TaskOwner, Waiting {
   readonly settings: InputSettings
-  /** Set once the plugin is created; emitters have none. */
-  input: Input | undefined
+  readonly account: Account
+  readonly isBacklog = false
+  readonly isEmitter: boolean
   readonly #world: InputWorld
   readonly #counters: InputCounters
+  readonly #pauses: Pauses
   readonly #sinks = new Map<string, TagSink>()
   /** Sinks of conditional routes by route name; made with the first sink. */
   readonly #routeSinks = new Map<string, TagSink>()
+  /** Chunks on their way, oldest first. */
+  readonly #tasks = new Set<Task>()
   readonly #underWay = new Set<Task>()
   #waiting: { resolve: () => void; timer: Timer } | undefined
-  #bufferedBytes = 0
-  #overLimit = false
-  #stopped = false
+  #rateTimer: Timer | undefined
+  /** Bytes in chunks that are open or on their way, of an input that keeps them in memory. */
+  #memoryBytes = 0
 
   constructor(settings: InputSettings, world: InputWorld, counters: InputCounters) {
     this.settings = settings
+    this.account = world.ledger.input(settings.label)
+    this.isEmitter = settings.plugin === 'emitter'
     this.#world = world
     this.#counters = counters
+    this.#pauses = new Pauses(world.log, settings.label)
   }
 
   get name(): string {
     return this.settings.name
   }
 
+  get label(): string {
+    return this.settings.label
+  }
+
+  get plugin(): string {
+    return this.settings.plugin
+  }
+
+  get receiptMoment(): ReceiptMoment {
+    return this.settings.receiptMoment
+  }
+
+  get emitters(): EmittedRecords {
+    return this.#world.emitters
+  }
+
+  get input(): Input | undefined {
+    return this.#pauses.input
+  }
+
+  set input(input: Input) {
+    this.#pauses.input = input
+  }
+
   /** True while the input must not read. */
   get paused(): boolean {
-    return this.#overLimit || this.#stopped
+    return this.#pauses.isPaused
   }
 
-  /** True while the memory limit holds the input back. */
+  /** True while undelivered events are more than `mem_buf_limit`. */
   get overLimit(): boolean {
-    return this.#overLimit
+    const { memBufLimit } = this.settings
+    return memBufLimit > 0 && this.memoryBytes >= memBufLimit
   }
 
-  /** Bytes in chunks that are open or on their way. */
-  get bufferedBytes(): number {
-    return this.#bufferedBytes
+  /** Bytes in memory of chunks that are open or on their way. */
+  get memoryBytes(): number {
+    return this.settings.storage === 'filesystem'
+      ? this.#world.up.bytesOf(this.name)
+      : this.#memoryBytes
+  }
+
+  /** Chunks on their way, oldest first. */
+  get tasks(): ReadonlySet<Task> {
+    return this.#tasks
+  }
+
+  /** All sinks, for dumps and the ledger. */
+  get sinks(): readonly TagSink[] {
+    return [...this.#sinks.values(), ...this.#routeSinks.values()]
   }
 
   sink(tag: string): EventSink {
@@ -149,10 +205,10 @@ export class InputRuntime {
   ready(): Promise<void> | undefined {
     if (this.#underWay.size < CHUNKS_UNDER_WAY_MAX) return undefined
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = this.#world.after(READY_WAIT_MS, () => {
+    const timer = this.#world.clock.after(READY_WAIT_MS, () => {
       // A hanging output must not hold up the others: go on as if these chunks were retried.
       this.#underWay.clear()
-      this.#release()
+      this.#goOnReading()
     })
     this.#waiting = { resolve, timer }
     return promise
@@ -164,65 +220,173 @@ export class InputRuntime {
 
   /** Holds the input back for good: the engine is stopping. */
   hold(): void {
-    this.#world.log.info(`[input] pausing ${this.settings.label}`)
-    if (this.#stopped) return
-    this.#stopped = true
-    if (!this.#overLimit) this.input?.pause?.()
+    this.#pauses.stop()
+    this.#rateTimer?.cancel()
   }
 
-  /** Called by sinks after events were added to a chunk. */
-  account(records: number, bytes: number): void {
+  waitForDisk(): void {
+    this.#pauses.pause('disk', 'storage cannot be written')
+  }
+
+  goOn(): void {
+    this.#pauses.resume('disk', 'storage is written')
+  }
+
+  /** Looks whether fewer chunks are up than the limit again. */
+  checkChunks(): void {
+    const { up } = this.#world
+    if (!this.#pauses.has('chunks') || up.isFull) return
+    this.#pauses.resume('chunks', `storage buf overlimit ${up.count}/${up.max}`)
+  }
+
+  // --- called by sinks
+
+  routeAccount(output: OutputRuntime): Account {
+    return this.#world.ledger.route(this.label, output.label)
+  }
+
+  countRecords(records: number, bytes: number): void {
     this.#counters.records.value += records
     this.#counters.bytes.value += bytes
-    this.#bufferedBytes += bytes
-    const { memBufLimit, label } = this.settings
-    if (memBufLimit === 0 || this.#overLimit || this.#bufferedBytes < memBufLimit) return
-    this.#world.log.warn(
-      `[input] ${label} paused (mem buf overlimit - event of size ${bytes}B exceeded limit ` +
-        `${memBufLimit} to ${this.#bufferedBytes}B)`
-    )
-    if (!this.#stopped) {
-      this.#world.log.info(`[input] pausing ${label}`)
-      this.input?.pause?.()
-    }
-    this.#overLimit = true
+    this.settings.rateGate?.add(this.#world.clock.now(), records, bytes)
   }
 
-  /** Counts what never reached a chunk of this input. */
-  countUnmatched(events: number, bytes: number): void {
-    this.#counters.records.value += events
-    this.#counters.bytes.value += bytes
-    this.#world.unmatched(this, events, bytes)
+  newChunk({ tag, path }: TagSink, isBusy: boolean): Chunk {
+    const world = this.#world
+    const buffer = isBusy ? world.takeBuffer() : CHUNK_BYTES_FIRST
+    const chunk = new Chunk(world.nextChunkId(), tag, this.name, buffer)
+    if (this.settings.storage === 'filesystem' && path.outputs.length > 0) {
+      const outputs = path.isRouted ? path.outputs.map(output => output.label) : undefined
+      chunk.file = world.newFile(chunk, this.label, outputs)
+      chunk.stored = chunk.file
+      world.up.add(chunk)
+    }
+    return chunk
+  }
+
+  takeBuffer(): Buffer {
+    return this.#world.takeBuffer()
+  }
+
+  appended(chunk: Chunk, sink: TagSink, bytes: number): void {
+    if (chunk.file === undefined) {
+      this.#memoryBytes += bytes
+      if (this.settings.storage === 'memrb') this.#makeRoom(bytes)
+    } else {
+      this.#world.disk.store(chunk, this)
+      for (const output of sink.path.outputs) output.reserve(chunk, bytes)
+    }
+    this.#protect(bytes)
+  }
+
+  unmatched(events: number, bytes: number): void {
+    const reason = this.settings.routable ? 'unmatched' : 'not_routable'
+    this.account.drop(reason, events)
+    this.#counters.dropped(reason, events, bytes)
   }
 
   /** Sends a sealed chunk on its way. */
   dispatch(chunk: Chunk, outputs: readonly OutputRuntime[]): void {
+    chunk.file?.seal()
     const task = this.#world.dispatch(chunk, outputs, this)
+    if (task.deliveries.size === 0) return
+    this.#tasks.add(task)
     if (task.underWay) this.#underWay.add(task)
+    if (chunk.file === undefined) return
+    const { up } = this.#world
+    const isFull = up.count > up.max || this.overLimit
+    if (isFull && !this.settings.pausesOnChunks) up.lower(chunk)
   }
 
-  /** A chunk of this input needs no waiting for: it ended or it waits for a retry. */
+  // --- called by tasks
+
   release(task: Task): void {
     this.#underWay.delete(task)
-    if (this.#underWay.size < CHUNKS_UNDER_WAY_MAX) this.#release()
+    if (this.#underWay.size < CHUNKS_UNDER_WAY_MAX) this.#goOnReading()
   }
 
-  /** A chunk was settled: its bytes are free and positions may be saved. */
-  settled(chunk: Chunk): void {
-    this.#bufferedBytes -= chunk.size
-    if (chunk.pooled !== undefined) this.#world.giveBuffer(chunk.pooled)
+  ended(task: Task): void {
+    const { chunk } = task
+    this.#tasks.delete(task)
+    if (chunk.file === undefined) this.#memoryBytes -= chunk.size
     for (const receipt of chunk.receipts) receipt()
-    const { memBufLimit, label } = this.settings
-    if (!this.#overLimit || this.#bufferedBytes >= memBufLimit) return
-    this.#overLimit = false
-    if (this.#stopped) return
-    this.input?.resume?.()
-    this.#world.log.info(`[input] resume ${label}`)
-    this.#world.log.info(
-      `[input] ${label} resume (mem buf overlimit - buf size ${this.#bufferedBytes}B ` +
-        `now below limit ${memBufLimit}B)`
-    )
+    const { memBufLimit } = this.settings
+    if (this.#pauses.has('memory') && this.#memoryBytes < memBufLimit) {
+      this.#pauses.resume(
+        'memory',
+        `mem buf overlimit - buf size ${this.#memoryBytes}B now below limit ${memBufLimit}B`
+      )
+    }
+    this.#checkRate()
   }
+
+  // --- limits
+
+  /** Pauses the input where it has brought more than it may; in the order in which Fluent Bit looks. */
+  #protect(bytes: number): void {
+    const { memBufLimit, storage, pausesOnChunks, rateGate } = this.settings
+    const { up, clock } = this.#world
+    if (storage === 'filesystem' && pausesOnChunks && up.isFull) {
+      this.#pauses.pause('chunks', `storage buf overlimit ${up.count}/${up.max}`)
+    } else if (rateGate?.isOver(this.#pressure()) === true) {
+      this.#pauses.pause('rate', 'rate gate limit exceeded')
+      this.#lookAgain(rateGate.leftMs(clock.now()))
+    } else if (storage === 'memory' && memBufLimit > 0 && this.#memoryBytes >= memBufLimit) {
+      const sizes = `event of size ${bytes}B exceeded limit ${memBufLimit} to ${this.#memoryBytes}B`
+      this.#pauses.pause('memory', `mem buf overlimit - ${sizes}`)
+    }
+  }
+
+  /** Chunks under way and their retries, which lower the limits of the rate gate. */
+  #pressure(): number {
+    let pressure = this.#tasks.size
+    for (const task of this.#tasks) pressure += task.failures
+    return pressure
+  }
+
+  #lookAgain(delayMs: number): void {
+    this.#rateTimer ??= this.#world.clock.after(delayMs, () => {
+      this.#rateTimer = undefined
+      this.#checkRate()
+    })
+  }
+
+  #checkRate(): void {
+    const { rateGate } = this.settings
+    if (rateGate === undefined || !this.#pauses.has('rate') || this.#pauses.has('stop')) return
+    const nowMs = this.#world.clock.now()
+    rateGate.add(nowMs, 0, 0)
+    if (rateGate.isCalm(this.#pressure())) {
+      this.#rateTimer?.cancel()
+      this.#rateTimer = undefined
+      this.#pauses.resume('rate', 'rate gate')
+    } else this.#lookAgain(rateGate.leftMs(nowMs))
+  }
+
+  /** Gives up the oldest chunks for new events, apart from those that an output is working on. */
+  #makeRoom(bytes: number): void {
+    const { memBufLimit } = this.settings
+    if (memBufLimit === 0 || this.#memoryBytes - bytes < memBufLimit) return
+    let freed = 0
+    for (const task of this.#tasks) {
+      if (freed >= bytes) return
+      const { size } = task.chunk
+      if (!this.#giveUp(task)) continue
+      freed += size
+      this.#counters.ringChunks.add(1)
+      this.#counters.ringBytes.add(size)
+    }
+  }
+
+  /** Gives up a chunk for all outputs; false when one of them is working on it. */
+  #giveUp(task: Task): boolean {
+    const deliveries = [...task.deliveries]
+    if (deliveries.some(delivery => delivery.state === 'active')) return false
+    for (const delivery of deliveries) delivery.evict('memrb_overrun')
+    return true
+  }
+
+  // --- sinks
 
   #newSink(tag: string): TagSink {
     const { processors, routes, routable } = this.settings
@@ -237,10 +401,10 @@ export class InputRuntime {
         processors,
         filters: this.#world.chain(tag),
         splitter: isSplit ? this.#newSplitter() : undefined,
-        outputs: [...new Set([...matching, ...direct])]
+        outputs: [...new Set([...matching, ...direct])],
+        isRouted: direct.length > 0
       },
-      this,
-      this.#world
+      this
     )
   }
 
@@ -252,11 +416,8 @@ export class InputRuntime {
       let sink = this.#routeSinks.get(tag)
       if (sink === undefined) {
         const filters = this.#world.chain(tag)
-        sink = new TagSink(
-          { tag, processors, filters, splitter: undefined, outputs },
-          this,
-          this.#world
-        )
+        const path = { tag, processors, filters, splitter: undefined, outputs, isRouted: true }
+        sink = new TagSink(path, this)
         this.#routeSinks.set(tag, sink)
       }
       branches.push({ route: conditional, sink })
@@ -264,144 +425,11 @@ export class InputRuntime {
     return new RouteSplitter(branches)
   }
 
-  #release(): void {
+  #goOnReading(): void {
     const waiting = this.#waiting
     if (waiting === undefined) return
     this.#waiting = undefined
     waiting.timer.cancel()
     waiting.resolve()
-  }
-}
-
-/** How the events of a tag come from the input to a chunk. */
-interface SinkPath {
-  readonly tag: string
-  /** Run on what the input wrote, before the filters. */
-  readonly processors: FilterChain | undefined
-  /** The filters that match the tag. */
-  readonly filters: FilterChain | undefined
-  readonly splitter: RouteSplitter | undefined
-  readonly outputs: readonly OutputRuntime[]
-}
-
-/** Events of one tag of one input, on their way into a chunk. */
-class TagSink implements EventSink {
-  readonly tag: string
-  readonly #path: SinkPath
-  readonly #input: InputRuntime
-  readonly #world: InputWorld
-  /** Where the input writes when its events do not go straight into the chunk. */
-  readonly #staging: MsgpackWriter | undefined
-  /** Between processors and what follows them. */
-  readonly #processed: MsgpackWriter | undefined
-  /** Bytes of the open chunk that are committed. */
-  #committed = 0
-  #chunk: Chunk | undefined
-  #lastSize = 0
-
-  constructor(path: SinkPath, input: InputRuntime, world: InputWorld) {
-    const { tag, processors, filters, splitter } = path
-    this.tag = tag
-    this.#path = path
-    this.#input = input
-    this.#world = world
-    const follows = filters !== undefined || splitter !== undefined
-    const direct = processors === undefined && !follows
-    this.#staging = direct ? undefined : new MsgpackWriter(CHUNK_BYTES_FIRST)
-    this.#processed =
-      processors !== undefined && follows ? new MsgpackWriter(CHUNK_BYTES_FIRST) : undefined
-  }
-
-  get writer(): MsgpackWriter {
-    return this.#staging ?? this.#open().writer
-  }
-
-  commit(count: number, settled?: () => void): void {
-    const staging = this.#staging
-    if (staging === undefined) {
-      this.#append(this.#open(), count, settled)
-      return
-    }
-    this.#commitStaged(staging, count, settled)
-    staging.length = 0
-    this.#world.drainEmitters()
-  }
-
-  /** True while no event waits for the flush. */
-  get isIdle(): boolean {
-    return this.#committed === 0
-  }
-
-  /** Sends the open chunk on its way, if it has events. */
-  seal(): void {
-    const chunk = this.#chunk
-    if (chunk === undefined || this.#committed === 0) return
-    this.#chunk = undefined
-    this.#lastSize = this.#committed
-    this.#committed = 0
-    this.#input.dispatch(chunk, this.#path.outputs)
-  }
-
-  #commitStaged(staging: MsgpackWriter, written: number, settled: (() => void) | undefined): void {
-    const { tag, processors, filters, splitter, outputs } = this.#path
-    const { name } = this.#input
-    let source = staging
-    let count = written
-    let receipt = settled
-    if (processors !== undefined) {
-      source = this.#processed ?? this.#open().writer
-      if (this.#processed !== undefined) source.length = 0
-      count = processors.run(staging.bytes, staging.length, tag, name, source)
-    }
-    if (splitter !== undefined) {
-      receipt = afterAll(splitter.size + 1, settled)
-      splitter.split(source.bytes, source.length, receipt, (events, bytes) =>
-        this.#world.unmatched(this.#input, events, bytes)
-      )
-      if (outputs.length === 0) {
-        receipt?.()
-        return
-      }
-    }
-    const chunk = this.#open()
-    if (filters !== undefined) {
-      count = filters.run(source.bytes, source.length, tag, name, chunk.writer)
-    } else if (source !== chunk.writer) {
-      chunk.writer.raw(source.bytes, 0, source.length)
-    }
-    this.#append(chunk, count, receipt)
-  }
-
-  /** Takes over what was written to the chunk since the last commit. */
-  #append(chunk: Chunk, count: number, settled: (() => void) | undefined): void {
-    const bytes = chunk.writer.length - this.#committed
-    if (count === 0) {
-      settled?.()
-      return
-    }
-    if (this.#path.outputs.length === 0) {
-      chunk.writer.length = this.#committed
-      this.#input.countUnmatched(count, bytes)
-      settled?.()
-      return
-    }
-    chunk.events += count
-    this.#committed = chunk.writer.length
-    if (settled !== undefined) chunk.receipts.push(settled)
-    this.#input.account(count, bytes)
-    if (this.#committed >= CHUNK_BYTES) this.seal()
-    else if (chunk.pooled === undefined && this.#committed >= CHUNK_BYTES_BUSY) {
-      chunk.moveTo(this.#world.takeBuffer())
-    }
-  }
-
-  #open(): Chunk {
-    this.#chunk ??= new Chunk(
-      this.#world.nextChunkId(),
-      this.tag,
-      this.#input.name,
-      this.#lastSize >= CHUNK_BYTES_BUSY ? this.#world.takeBuffer() : CHUNK_BYTES_FIRST
-    )
-    return this.#chunk
   }
 }

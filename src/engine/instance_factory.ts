@@ -12,9 +12,15 @@ import type { Emitter, FilterContext, InputContext, PluginContext } from '../plu
 import type { Filter } from '../plugin/define.ts'
 import { compileCondition, type ConditionSpec } from '../record/condition.ts'
 import { compileMatch } from '../record/tag.ts'
+import { parseSize } from '../config/units.ts'
 import { EmitterRuntime, type Emitters } from './emitter.ts'
 import { type EventCondition, FilterChain, type FilterStep } from './filter_chain.ts'
-import { type InputRoute, InputRuntime, type InputWorld } from './input_runtime.ts'
+import {
+  type InputCounters,
+  type InputRoute,
+  InputRuntime,
+  type InputWorld
+} from './input_runtime.ts'
 import {
   type FilterSpec,
   type InputSpec,
@@ -27,9 +33,12 @@ import {
   textValue
 } from './instance.ts'
 import { OutputRuntime } from './output_runtime.ts'
-import { checkStorageType } from './storage_type.ts'
-import type { EngineWorld, PipelineSpec } from './world.ts'
+import { RateGate } from './rate_gate.ts'
+import { receiptMoment, type StorageType } from './receipt.ts'
 import { parseRetryLimit } from './retry.ts'
+import type { Storage } from './storage.ts'
+import { storageType } from './storage_type.ts'
+import type { EngineWorld, PipelineSpec } from './world.ts'
 
 /** A filter with its place in the pipeline. */
 export interface FilterRuntime extends FilterStep {
@@ -43,16 +52,9 @@ export interface Owner {
   readonly inputs: InputRuntime[]
   readonly timers: Set<Timer>
   readonly emitters: Emitters
+  readonly storage: Storage
   world(log: Logger): InputWorld
   stop(exitCode: number): void
-}
-
-/** Where an input's limits differ from its configuration: emitters. */
-interface InputShape {
-  readonly name: string
-  readonly label: string
-  readonly plugin: string
-  readonly memBufLimit: number
 }
 
 export class InstanceFactory {
@@ -79,12 +81,17 @@ export class InstanceFactory {
     const processors = this.#processors(spec.processors)
     const routes = spec.routes.flatMap(route => this.#route(route, spec, outputs))
     const label = labelOf(spec)
+    const storage = this.#storageType(spec)
     const runtime = new InputRuntime(
       {
         name: spec.name,
         label,
         plugin: spec.plugin.name,
+        storage,
+        receiptMoment: receiptMoment(spec.plugin.receipts, storage, this.#acknowledge(spec)),
         memBufLimit: numberValue(spec, 'mem_buf_limit'),
+        pausesOnChunks: spec.values['storage.pause_on_chunks_overlimit'] === true,
+        rateGate: this.#rateGate(spec),
         routable: spec.values['routable'] !== false,
         processors,
         routes
@@ -146,7 +153,8 @@ export class InstanceFactory {
             matches: matches ?? (() => false),
             retryLimit: this.#retryLimit(spec),
             concurrency: spec.plugin.concurrency ?? 1,
-            processors: this.#processors(spec.processors)
+            processors: this.#processors(spec.processors),
+            storedBytesMax: this.#storedBytesMax(spec)
           },
           spec.plugin.create(spec.values, {
             ...context,
@@ -158,12 +166,60 @@ export class InstanceFactory {
             clock,
             random,
             schedulerBase: this.#service['scheduler.base'],
-            schedulerCap: this.#service['scheduler.cap']
+            schedulerCap: this.#service['scheduler.cap'],
+            up: this.#owner.storage.up,
+            keep: given => this.#owner.storage.keep(given)
           },
           this.#outputCounters(label),
           context.dropped
         )
     )
+  }
+
+  #storageType(spec: InputSpec): StorageType {
+    const written = spec.written.find(property => property.key === 'storage.type')
+    const own = written === undefined ? undefined : textValue(spec, 'storage.type')
+    const at = written?.at ?? spec.at
+    return storageType(own, `input ${spec.name}`, this.#service, at, this.#diagnostics)
+  }
+
+  /** What `acknowledge` says; it means something only for inputs that have someone to tell. */
+  #acknowledge(spec: InputSpec): 'stored' | 'delivered' {
+    const written = spec.written.find(property => property.key === 'acknowledge')
+    if (written !== undefined && spec.plugin.receipts === undefined) {
+      const message = `Key "acknowledge" has no effect on input ${spec.plugin.name}: it has nobody to tell`
+      this.#diagnostics.warning('CFG_BAD_VALUE', message, written.at)
+    }
+    return spec.values['acknowledge'] === 'delivered' ? 'delivered' : 'stored'
+  }
+
+  #rateGate(spec: InputSpec): RateGate | undefined {
+    const resumeRatio = numberValue(spec, 'rate_gate.resume_ratio')
+    if (resumeRatio <= 0 || resumeRatio >= 1) {
+      const at = spec.written.find(property => property.key === 'rate_gate.resume_ratio')?.at
+      const message = `Cannot set "rate_gate.resume_ratio" on input ${spec.plugin.name}: value must be above 0 and below 1: current value is ${resumeRatio}`
+      this.#diagnostics.error('CFG_BAD_VALUE', message, at ?? spec.at)
+    }
+    if (spec.values['rate_gate'] !== true) return undefined
+    return new RateGate({
+      windowMs: (numberValue(spec, 'rate_window') || 1) * 1000,
+      maxBytes: numberValue(spec, 'rate_gate.max_bytes'),
+      maxRecords: numberValue(spec, 'rate_gate.max_records'),
+      usesPressure: spec.values['rate_gate.backpressure'] !== false,
+      resumeRatio
+    })
+  }
+
+  /** Bytes of chunks with a file that an output may have; undefined for no limit. */
+  #storedBytesMax(spec: OutputSpec): number | undefined {
+    const text = textValue(spec, 'storage.total_limit_size')
+    if (text === undefined || ['off', 'false'].includes(text.toLowerCase())) return undefined
+    const limit = parseSize(text)
+    if (limit !== undefined) return limit === 0 ? undefined : limit
+    const at = spec.written.find(property => property.key === 'storage.total_limit_size')?.at
+    const message = `Cannot set "storage.total_limit_size" on output ${spec.plugin.name}: value must be a size (bytes, K, M, G) or off: current value is "${text}"`
+    this.#diagnostics.error('CFG_BAD_VALUE', message, at ?? spec.at)
+    return undefined
   }
 
   #retryLimit(spec: OutputSpec): number {
@@ -366,7 +422,7 @@ export class InstanceFactory {
 
   #emitter(spec: FilterSpec, options: Parameters<FilterContext['emitter']>[0]): Emitter {
     const { inputs, emitters } = this.#owner
-    const { name: label, storageType, memoryLimit } = options
+    const { name: label, storageType: type, memoryLimit } = options
     const written = (key: string): Location =>
       spec.written.find(property => property.key === key)?.at ?? spec.at
     if (inputs.some(({ settings }) => settings.plugin === 'emitter' && settings.label === label)) {
@@ -377,36 +433,73 @@ export class InstanceFactory {
         'start'
       )
     }
-    checkStorageType(
-      storageType,
+    const storage = storageType(
+      type,
       `the emitter of ${spec.name}`,
       this.#service,
       written('emitter_storage.type'),
       this.#diagnostics
     )
-    const name = `emitter.${inputs.length}`
-    const shape = { name, label, plugin: 'emitter', memBufLimit: 0 }
-    const runtime = this.#plainInput(shape)
+    // The backlog of storage.path has the number after the inputs, as in Fluent Bit.
+    const number = inputs.length + (this.#owner.storage.store === undefined ? 0 : 1)
+    const runtime = new InputRuntime(
+      {
+        name: `emitter.${number}`,
+        label,
+        plugin: 'emitter',
+        storage,
+        receiptMoment: receiptMoment('position', storage, 'stored'),
+        memBufLimit: 0,
+        pausesOnChunks: false,
+        rateGate: undefined,
+        routable: true,
+        processors: undefined,
+        routes: []
+      },
+      this.#owner.world(this.#world.log),
+      this.#inputCounters(label)
+    )
     inputs.push(runtime)
-    const emitter = new EmitterRuntime(runtime, memoryLimit)
+    // What is on disk does not fill the memory.
+    const emitter = new EmitterRuntime(
+      runtime,
+      storage === 'filesystem' ? 0 : memoryLimit,
+      emitters
+    )
     emitters.add(emitter)
     return emitter
   }
 
-  #plainInput(shape: InputShape): InputRuntime {
-    const settings = { ...shape, routable: true, processors: undefined, routes: [] }
-    const world = this.#owner.world(this.#world.log)
-    return new InputRuntime(settings, world, this.#inputCounters(shape.label))
+  #inputCounters(label: string): InputCounters {
+    const count = (what: string, help: string): Counter =>
+      this.#world.metrics.counter(`fluentbit_input_${what}_total`, help, { name: label })
+    return {
+      records: count('records', 'Number of input records.'),
+      bytes: count('bytes', 'Number of input bytes.'),
+      ringChunks: count('memrb_dropped_chunks', 'Number of memrb dropped chunks.'),
+      ringBytes: count('memrb_dropped_bytes', 'Number of memrb dropped bytes.'),
+      dropped: (reason, records, bytes) => this.#countUnmatched(label, reason, records, bytes)
+    }
   }
 
-  #inputCounters(name: string): { records: Counter; bytes: Counter } {
+  /** Fluent Bit counts what no output wants as what is dropped on the way to one of this name. */
+  #countUnmatched(input: string, reason: string, records: number, bytes: number): void {
     const { metrics } = this.#world
-    return {
-      records: metrics.counter('fluentbit_input_records_total', 'Number of input records.', {
-        name
-      }),
-      bytes: metrics.counter('fluentbit_input_bytes_total', 'Number of input bytes.', { name })
-    }
+    const labels = { input, output: reason }
+    metrics
+      .counter(
+        'fluentbit_routing_logs_drop_records_total',
+        'Total log records dropped during routing',
+        labels
+      )
+      .add(records)
+    metrics
+      .counter(
+        'fluentbit_routing_logs_drop_bytes_total',
+        'Total bytes of log records dropped during routing',
+        labels
+      )
+      .add(bytes)
   }
 
   #outputCounters(label: string): ConstructorParameters<typeof OutputRuntime>[3] {

@@ -1,17 +1,21 @@
 /**
  * Delivers chunks to one output. Each (chunk, output) pair is a delivery of its own: a dead output delays no other.
- * Source of retry rules and log lines: Fluent Bit 5.1.1 src/flb_engine.c handle_output_event(), src/flb_task.c.
+ * Source of retry rules and log lines: Fluent Bit 5.1.1 src/flb_engine.c handle_output_event(), src/flb_task.c,
+ * src/flb_input_chunk.c flb_input_chunk_release_space().
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { systemError } from '../base/system_error.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { ChunkView } from '../plugin/context.ts'
 import type { Output } from '../plugin/define.ts'
-import { type Delivery, retry } from '../plugin/delivery.ts'
+import { type Delivery, drop, type PartialDelivery, retry } from '../plugin/delivery.ts'
+import type { Chunk } from '../storage/chunk.ts'
 import type { FilterChain } from './filter_chain.ts'
 import { NO_LIMIT, retryDelaySeconds } from './retry.ts'
-import type { Task } from './task.ts'
+import { type DeliveryTarget, pick, type RouteDelivery, type Task } from './task.ts'
+import type { UpChunks } from './up_chunks.ts'
 
 /** What an output has done, as Fluent Bit's metrics name it. */
 export interface OutputCounters {
@@ -39,6 +43,19 @@ export interface OutputSettings {
   readonly retryLimit: number
   readonly concurrency: number
   readonly processors: FilterChain | undefined
+  /** `storage.total_limit_size` in bytes; undefined for none. */
+  readonly storedBytesMax: number | undefined
+}
+
+/** Events that an output gave up and that may be kept as a dead letter. */
+export interface GivenUp {
+  readonly chunk: Chunk
+  readonly bytes: Buffer
+  readonly events: number
+  readonly input: string
+  readonly output: string
+  readonly reason: string
+  readonly attempts: number
 }
 
 export interface DeliveryWorld {
@@ -47,24 +64,27 @@ export interface DeliveryWorld {
   readonly random: () => number
   readonly schedulerBase: number
   readonly schedulerCap: number
+  readonly up: UpChunks
+  /** Keeps what was given up, where dead letters are on. */
+  keep(given: GivenUp): void
 }
 
-interface Attempt {
-  readonly task: Task
-  failures: number
-  timer: Timer | undefined
-}
+/** Errors of a file that may be gone the next time; any other means that the chunk is lost. */
+const PASSING_READ_ERRORS: readonly string[] = ['EIO', 'EMFILE', 'ENFILE', 'EACCES', 'ENOMEM']
 
-export class OutputRuntime {
+export class OutputRuntime implements DeliveryTarget {
   readonly settings: OutputSettings
   readonly #output: Output
   readonly #world: DeliveryWorld
   readonly #counters: OutputCounters
   readonly #countDrop: DropCounter
-  readonly #queue: Attempt[] = []
-  readonly #waiting = new Set<Attempt>()
+  /** All that have not ended, oldest first. */
+  readonly #deliveries = new Set<RouteDelivery>()
+  readonly #queue: RouteDelivery[] = []
   #active = 0
   #stopping = false
+  /** Bytes of chunks with a file that are to come here. */
+  #storedBytes = 0
   readonly #processed = new MsgpackWriter(0)
 
   constructor(
@@ -85,6 +105,14 @@ export class OutputRuntime {
     return this.settings.name
   }
 
+  get label(): string {
+    return this.settings.label
+  }
+
+  get route(): string {
+    return this.settings.route
+  }
+
   matches(tag: string): boolean {
     return this.settings.matches(tag)
   }
@@ -93,139 +121,291 @@ export class OutputRuntime {
     await this.#output.start?.()
   }
 
-  /** Takes a chunk for delivery; the task is told when it ends. */
-  deliver(task: Task): void {
-    this.#queue.push({ task, failures: 0, timer: undefined })
+  /** Makes room for bytes of a chunk with a file: the oldest chunks go when they are more than the output may have. */
+  reserve(chunk: Chunk, bytes: number): void {
+    const { storedBytesMax } = this.settings
+    if (storedBytesMax === undefined) return
+    this.#storedBytes += bytes
+    for (const delivery of this.#deliveries) {
+      if (this.#storedBytes <= storedBytesMax) return
+      const { task, state } = delivery
+      if (state !== 'active' && task.chunk !== chunk && task.chunk.stored !== undefined) {
+        this.#evictForRoom(delivery, storedBytesMax)
+      }
+    }
+  }
+
+  /** Takes a chunk over; it is not sent before `deliver`. */
+  hold(delivery: RouteDelivery): void {
+    this.#deliveries.add(delivery)
+  }
+
+  deliver(delivery: RouteDelivery): void {
+    const { chunk } = delivery.task
+    const { storedBytesMax } = this.settings
+    if (storedBytesMax !== undefined && chunk.stored !== undefined && chunk.size > storedBytesMax) {
+      this.#evictForRoom(delivery, storedBytesMax)
+      return
+    }
+    this.#enqueue(delivery)
     this.#pump()
+  }
+
+  evict(delivery: RouteDelivery, reason: string): void {
+    if (delivery.state !== 'active' && delivery.state !== 'ended') this.#giveUp(delivery, reason)
   }
 
   /** From now on pending retries fire at once, then every second. */
   hurry(): void {
     this.#stopping = true
-    // A copy: what fails again at once waits again, in the same set.
-    for (const attempt of Array.from(this.#waiting)) {
-      attempt.timer?.cancel()
-      this.#again(attempt)
+    for (const delivery of Array.from(this.#deliveries)) {
+      if (delivery.state === 'waiting') this.#again(delivery)
     }
   }
 
-  /** Ends every delivery that has not ended: the chunks were not delivered when the program stopped. */
-  abandon(): void {
-    for (const attempt of this.#waiting) {
-      attempt.timer?.cancel()
-      this.#giveUp(attempt, 'shutdown')
+  /** Takes everything out of the hands of the output: the program stops. Deliveries stay as they are. */
+  leave(): void {
+    for (const delivery of this.#deliveries) {
+      delivery.timer?.cancel()
+      delivery.state = 'held'
     }
-    this.#waiting.clear()
-    for (const attempt of this.#queue.splice(0)) this.#giveUp(attempt, 'shutdown')
+    this.#deliveries.clear()
+    this.#queue.length = 0
+  }
+
+  abandon(delivery: RouteDelivery, keptEvents: number): void {
+    const { chunk } = delivery.task
+    const before = delivery.events
+    if (keptEvents < chunk.events) delivery.keepFirst(keptEvents)
+    const lost = before - delivery.events
+    if (lost > 0) this.#countLost(delivery, 'shutdown', lost, chunk.size)
   }
 
   async stop(): Promise<void> {
     await this.#output.stop?.()
   }
 
+  #enqueue(delivery: RouteDelivery): void {
+    delivery.state = 'queued'
+    this.#queue.push(delivery)
+  }
+
   #pump(): void {
     while (this.#active < this.settings.concurrency) {
-      const attempt = this.#queue.shift()
-      if (attempt === undefined) return
-      this.#active++
-      void this.#run(attempt)
+      const delivery = this.#queue.shift()
+      if (delivery === undefined) return
+      if (delivery.state === 'queued') void this.#run(delivery)
     }
   }
 
-  async #run(attempt: Attempt): Promise<void> {
-    let delivery: Delivery
+  async #run(delivery: RouteDelivery): Promise<void> {
+    const { up } = this.#world
+    const { chunk } = delivery.task
+    const { processors, concurrency } = this.settings
+    this.#active++
+    delivery.state = 'active'
+    let view: ChunkView | undefined
+    let answer: Delivery
     try {
-      const flushed = this.#output.flush(this.#processedChunk(attempt.task))
-      delivery = flushed instanceof Promise ? await flushed : flushed
+      up.hold(chunk)
+      view = delivery.view(processors, concurrency === 1 ? this.#processed : new MsgpackWriter())
+      const flushed = this.#output.flush(view)
+      answer = flushed instanceof Promise ? await flushed : flushed
     } catch (error) {
-      this.#world.log.error(`[output:${this.settings.label}] flush failed: ${describe(error)}`)
-      delivery = retry('exception')
+      answer = view === undefined ? this.#unreadable(chunk, error) : this.#failed(error)
     }
     this.#active--
-    this.#settle(attempt, delivery)
+    // A delivery that was left at the stop does not count any more.
+    if (delivery.state === 'active') {
+      this.#settle(delivery, answer, view)
+      up.release(chunk)
+    }
     this.#pump()
   }
 
-  /** The chunk as the output's processors leave it; they run again at each attempt, as in Fluent Bit. */
-  #processedChunk(task: Task): ChunkView {
-    const { chunk } = task
-    const { processors, concurrency } = this.settings
-    if (processors === undefined) return chunk
-    const out = concurrency === 1 ? this.#processed : new MsgpackWriter(chunk.size)
-    out.length = 0
-    const events = processors.run(chunk.bytes, chunk.size, chunk.tag, chunk.input, out)
-    return { id: chunk.id, tag: chunk.tag, input: chunk.input, bytes: out.written(), events }
+  #failed(error: unknown): Delivery {
+    this.#world.log.error(`[output:${this.settings.label}] flush failed: ${describe(error)}`)
+    return retry('exception')
   }
 
-  #settle(attempt: Attempt, delivery: Delivery): void {
-    const { task } = attempt
-    if (delivery.kind === 'ok') this.#succeeded(attempt)
-    else if (delivery.kind === 'drop') {
+  #unreadable(chunk: Chunk, error: unknown): Delivery {
+    const { code, text } = systemError(error)
+    this.#world.log.error(`[storage] cannot read chunk '${chunk.id}': ${text}`)
+    return PASSING_READ_ERRORS.includes(code) ? retry('chunk_unreadable') : drop('chunk_unreadable')
+  }
+
+  #settle(delivery: RouteDelivery, answer: Delivery, view: ChunkView | undefined): void {
+    if (answer.kind === 'retry') this.#retry(delivery, answer, view)
+    else if (answer.kind === 'drop') {
       this.#counters.errors.add(1)
-      this.#giveUp(attempt, delivery.reason)
-    } else if (this.settings.retryLimit === 0) {
+      this.#giveUp(delivery, answer.reason, view)
+    } else if (view !== undefined) {
+      delivery.countProcessed(view)
+      if (answer.kind === 'ok') this.#succeeded(delivery, view)
+      else this.#settlePartly(delivery, answer, view)
+    }
+  }
+
+  #settlePartly(delivery: RouteDelivery, answer: PartialDelivery, view: ChunkView): void {
+    let taken = view.events - answer.retry.length
+    for (const { reason, events } of answer.drop) {
+      taken -= events.length
+      this.#giveUpSome(delivery, view, reason, events)
+    }
+    delivery.account.delivered += taken
+    this.#counters.records.add(taken)
+    if (answer.drop.length > 0) this.#counters.errors.add(1)
+    delivery.keepOnly(view, answer.retry, this.settings.processors !== undefined)
+    if (answer.retry.length === 0) {
+      this.#end(delivery)
+      return
+    }
+    if (delivery.left !== undefined) this.#note(delivery, delivery.left)
+    const rest = { bytes: pick(view.bytes, answer.retry), events: answer.retry.length }
+    this.#retry(delivery, answer, { ...view, ...rest })
+  }
+
+  #giveUpSome(
+    delivery: RouteDelivery,
+    view: ChunkView,
+    reason: string,
+    events: readonly number[]
+  ): void {
+    const bytes = pick(view.bytes, events)
+    this.#keep(delivery, reason, bytes, events.length)
+    this.#countLost(delivery, reason, events.length, bytes.length)
+    delivery.task.lose(reason, delivery.inChunk(events))
+  }
+
+  #succeeded(delivery: RouteDelivery, view: ChunkView): void {
+    const { task, failures } = delivery
+    const { chunk } = task
+    if (failures > 0) {
+      this.#world.log.info(
+        `[engine] flush chunk '${chunk.id}' succeeded at retry ${failures}: ${this.#where(task)}`
+      )
+    } else if (task.owner.isBacklog) {
+      this.#world.log.info(
+        `[engine] flush backlog chunk '${chunk.id}' succeeded: ${this.#where(task)}`
+      )
+    }
+    this.#counters.records.add(chunk.events)
+    this.#counters.bytes.add(chunk.size)
+    delivery.account.delivered += view.events
+    this.#end(delivery)
+  }
+
+  #retry(
+    delivery: RouteDelivery,
+    answer: { readonly reason: string; readonly waitMs?: number },
+    view: ChunkView | undefined
+  ): void {
+    const { task } = delivery
+    const { retryLimit } = this.settings
+    if (retryLimit === 0) {
       this.#world.log.info(
         `[engine] chunk '${task.chunk.id}' is not retried (no retry config): ${this.#where(task)}`
       )
-      this.#giveUp(attempt, 'no_retries')
-    } else if (
-      this.settings.retryLimit !== NO_LIMIT &&
-      attempt.failures >= this.settings.retryLimit
-    ) {
+      this.#giveUp(delivery, 'no_retries', view)
+    } else if (retryLimit !== NO_LIMIT && delivery.failures >= retryLimit) {
       this.#world.log.error(
         `[engine] chunk '${task.chunk.id}' cannot be retried: task_id=${task.id}, ` +
-          `input=${task.inputLabel} > output=${this.settings.label}`
+          `input=${task.owner.label} > output=${this.settings.label}`
       )
       this.#counters.retriesFailed.add(1)
-      this.#giveUp(attempt, 'retries_exhausted')
-    } else this.#retryLater(attempt, delivery.waitMs)
+      this.#giveUp(delivery, 'retries_exhausted', view)
+    } else this.#retryLater(delivery, answer.waitMs)
   }
 
-  #succeeded(attempt: Attempt): void {
-    const { task, failures } = attempt
-    if (failures > 0) {
-      this.#world.log.info(
-        `[engine] flush chunk '${task.chunk.id}' succeeded at retry ${failures}: ${this.#where(task)}`
-      )
-    }
-    this.#counters.records.add(task.chunk.events)
-    this.#counters.bytes.add(task.chunk.size)
-    task.ended(this.settings.route)
-  }
-
-  #retryLater(attempt: Attempt, waitMs: number | undefined): void {
-    const { task } = attempt
+  #retryLater(delivery: RouteDelivery, waitMs: number | undefined): void {
+    const { task } = delivery
     const { schedulerBase, schedulerCap, random, clock, log } = this.#world
-    attempt.failures++
+    delivery.failures++
     this.#counters.retries.add(1)
-    this.#counters.retriedRecords.add(task.chunk.events)
-    const backoff = retryDelaySeconds(attempt.failures, schedulerBase, schedulerCap, random)
+    this.#counters.retriedRecords.add(delivery.events)
+    const backoff = retryDelaySeconds(delivery.failures, schedulerBase, schedulerCap, random)
     const seconds = this.#stopping ? 1 : Math.max(backoff, Math.ceil((waitMs ?? 0) / 1000))
     log.warn(
       `[engine] failed to flush chunk '${task.chunk.id}', retry in ${seconds} seconds: ${this.#where(task)}`
     )
-    this.#waiting.add(attempt)
+    delivery.state = 'waiting'
     task.stalled()
-    attempt.timer = clock.after(seconds * 1000, () => this.#again(attempt))
+    delivery.timer = clock.after(seconds * 1000, () => this.#again(delivery))
   }
 
-  #again(attempt: Attempt): void {
-    this.#waiting.delete(attempt)
-    attempt.timer = undefined
-    this.#queue.push(attempt)
+  #again(delivery: RouteDelivery): void {
+    delivery.timer?.cancel()
+    delivery.timer = undefined
+    this.#enqueue(delivery)
     this.#pump()
   }
 
-  #giveUp(attempt: Attempt, reason: string): void {
-    const { chunk } = attempt.task
-    this.#counters.droppedRecords.add(chunk.events)
-    this.#countDrop(reason, chunk.events, chunk.size)
-    attempt.task.ended(this.settings.route)
+  #evictForRoom(delivery: RouteDelivery, limit: number): void {
+    const { chunk, id, owner } = delivery.task
+    const { label } = this.settings
+    this.#world.log.warn(
+      `[input chunk] chunk '${chunk.id}' evicted from output queue to make room under ` +
+        `storage.total_limit_size: task_id=${id}, input=${owner.label} > output=${label} ` +
+        `(out_id=${this.settings.id}), bytes=${chunk.size}, limit=${limit}`
+    )
+    this.#giveUp(delivery, 'storage_limit')
+  }
+
+  /** @param view What is given up, where the output has seen it: it may become a dead letter. */
+  #giveUp(delivery: RouteDelivery, reason: string, view?: ChunkView): void {
+    const { task } = delivery
+    if (view !== undefined) {
+      delivery.countProcessed(view)
+      this.#keep(delivery, reason, view.bytes, view.events)
+    }
+    const { events, bytes } = view ?? { events: delivery.events, bytes: undefined }
+    this.#countLost(delivery, reason, events, bytes?.length ?? task.chunk.size)
+    task.lose(reason, delivery.left)
+    this.#end(delivery)
+  }
+
+  #countLost(delivery: RouteDelivery, reason: string, events: number, bytes: number): void {
+    delivery.account.drop(reason, events)
+    this.#counters.droppedRecords.add(events)
+    this.#countDrop(reason, events, bytes)
+  }
+
+  #keep(delivery: RouteDelivery, reason: string, bytes: Buffer, events: number): void {
+    const { task, failures } = delivery
+    const { label: output } = this.settings
+    const { chunk, owner } = task
+    const attempts = failures + 1
+    this.#world.keep({ chunk, bytes, events, input: owner.label, output, reason, attempts })
+  }
+
+  #end(delivery: RouteDelivery): void {
+    const { task } = delivery
+    delivery.timer?.cancel()
+    delivery.timer = undefined
+    delivery.state = 'ended'
+    this.#deliveries.delete(delivery)
+    if (this.settings.storedBytesMax !== undefined && task.chunk.stored !== undefined) {
+      this.#storedBytes -= task.chunk.size
+    }
+    // With other outputs to go, a restart must not send it here again.
+    if (task.deliveries.size > 1) this.#note(delivery, undefined)
+    task.ended(delivery)
+  }
+
+  /** Notes in the chunk's file what this output needs no more; without the note it is sent again after a crash. */
+  #note(delivery: RouteDelivery, left: readonly number[] | undefined): void {
+    const { chunk } = delivery.task
+    const { label: output } = this.settings
+    try {
+      chunk.stored?.settle(left === undefined ? { output } : { output, left })
+    } catch (error) {
+      this.#world.log.error(`[storage] cannot write to chunk '${chunk.id}': ${describe(error)}`)
+    }
   }
 
   #where(task: Task): string {
     const { label, id } = this.settings
-    return `task_id=${task.id}, input=${task.inputLabel} > output=${label} (out_id=${id})`
+    return `task_id=${task.id}, input=${task.owner.label} > output=${label} (out_id=${id})`
   }
 }
 

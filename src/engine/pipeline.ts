@@ -6,22 +6,37 @@ import assert from 'node:assert/strict'
 import type { Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Diagnostics } from '../config/diagnostics.ts'
-import { BufferPool, type Chunk, ChunkNames } from '../storage/chunk.ts'
+import { basename } from 'node:path'
+import { humanSize } from '../base/human_size.ts'
+import { VERSION } from '../base/version.ts'
+import { type Chunk, ChunkNames } from '../storage/chunk.ts'
+import type { FoundFile } from '../storage/chunk_store.ts'
+import { Backlog } from './backlog.ts'
 import { Emitters } from './emitter.ts'
 import { FilterChain, type FilterStep } from './filter_chain.ts'
 import type { InputRuntime, InputWorld } from './input_runtime.ts'
 import { type FilterRuntime, InstanceFactory } from './instance_factory.ts'
+import { inputName, Ledger, type LedgerRow, routeName, rowText } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
+import { leave } from './persistence.ts'
+import type { StorageType } from './receipt.ts'
 import { Router } from './router.ts'
-import { Task } from './task.ts'
+import { Storage } from './storage.ts'
+import { RouteDelivery, Task, type TaskOwner } from './task.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
 
 export class Pipeline {
   readonly #spec: PipelineSpec
   readonly #world: EngineWorld
-  readonly #pool = new BufferPool()
   readonly #names: ChunkNames
-  readonly #tasks = new Map<number, { task: Task; input: InputRuntime }>()
+  readonly #tasks = new Map<number, Task>()
+  /** No task has a lower number that is free. */
+  #lowestFreeId = 0
+  /** Tasks that were kept or given up at the stop. */
+  readonly #left = new Set<Task>()
+  readonly ledger = new Ledger()
+  readonly storage: Storage
+  #backlog: Backlog | undefined
   readonly #emitters = new Emitters()
   readonly #timers = new Set<Timer>()
   readonly #inputs: InputRuntime[] = []
@@ -40,6 +55,9 @@ export class Pipeline {
     this.#spec = spec
     this.#world = world
     this.#names = new ChunkNames(world.clock.now)
+    this.storage = new Storage(spec.service, world, () => {
+      for (const input of this.#inputs) input.checkChunks()
+    })
   }
 
   /** Resolves with the exit code when the pipeline has stopped. */
@@ -54,7 +72,49 @@ export class Pipeline {
 
   /** Chunks on their way to outputs. */
   get pendingTasks(): number {
-    return this.#tasks.size
+    return this.#tasks.size - (this.#backlog?.held.size ?? 0)
+  }
+
+  /** All chunks that are sealed and not settled. */
+  get tasks(): Iterable<Task> {
+    return this.#tasks.values()
+  }
+
+  /** The ledger as it is now, with what is buffered counted where it is. */
+  ledgerRows(): LedgerRow[] {
+    const buffered = new Map(this.#backlog?.unrouted)
+    const add = (name: string, events: number): void => {
+      buffered.set(name, (buffered.get(name) ?? 0) + events)
+    }
+    for (const { label, sinks, isEmitter } of this.#inputs) {
+      if (isEmitter) add(inputName(label), this.#emitters.pendingEvents(label))
+      for (const { openEvents, path } of sinks) {
+        add(inputName(label), openEvents)
+        for (const output of path.outputs) add(routeName(label, output.label), openEvents)
+      }
+    }
+    for (const task of this.#tasks.values()) {
+      add(inputName(task.inputLabel), task.buffered)
+      for (const { output, events } of task.deliveries) {
+        add(routeName(task.inputLabel, output.label), events)
+      }
+    }
+    return this.ledger.rows(buffered)
+  }
+
+  /** Chunks that are open or on their way, by where they are. */
+  storedChunks(): { memory: number; filesystem: number } {
+    const count = { memory: 0, filesystem: 0 }
+    for (const { sinks } of this.#inputs) {
+      for (const { openChunk } of sinks) {
+        if (openChunk !== undefined)
+          count[openChunk.stored === undefined ? 'memory' : 'filesystem']++
+      }
+    }
+    for (const { chunk } of this.#tasks.values()) {
+      count[chunk.stored === undefined ? 'memory' : 'filesystem']++
+    }
+    return count
   }
 
   /**
@@ -66,6 +126,7 @@ export class Pipeline {
       world: label => this.#inputWorld(label),
       timers: this.#timers,
       emitters: this.#emitters,
+      storage: this.storage,
       stop: exitCode => void this.stop(exitCode)
     })
     for (const spec of this.#spec.outputs) {
@@ -74,6 +135,7 @@ export class Pipeline {
     for (const spec of this.#spec.inputs) {
       this.#inputs.push(...factory.input(spec, this.#outputs))
     }
+    this.#makeBacklog()
     for (const spec of this.#spec.filters) this.#filters.push(...factory.filter(spec))
     this.#filterRouter = new Router(this.#filters)
     this.#outputRouter = new Router(this.#outputs)
@@ -84,10 +146,11 @@ export class Pipeline {
   async start(): Promise<void> {
     const { log, clock } = this.#world
     const { grace, flush } = this.#spec.service
+    const found = this.#openStorage()
     for (const { settings } of this.#inputs) {
       const prefix = `[input:${settings.plugin}:${settings.label}]`
       log.info(`${prefix} initializing`)
-      log.info(`${prefix} storage_strategy='memory' (memory only)`)
+      log.info(`${prefix} storage_strategy=${STRATEGIES[settings.storage]}`)
     }
     for (const output of this.#outputs) await output.start()
     for (const filter of this.#filters) await filter.filter.start?.()
@@ -95,6 +158,7 @@ export class Pipeline {
     log.info(`[engine] Shutdown Grace Period=${grace}, Shutdown Input Grace Period=${inputGrace}`)
     this.#timers.add(clock.every(flush * 1000, () => this.#flush()))
     for (const input of this.#inputs) await input.input?.start()
+    void this.#backlog?.read(found)
   }
 
   /** Stops in order, within `grace`; further calls wait for the first. */
@@ -104,22 +168,69 @@ export class Pipeline {
     return this.#stopping
   }
 
+  #makeBacklog(): void {
+    const { store } = this.storage
+    if (store === undefined) return
+    const { service, inputs } = this.#spec
+    this.#backlog = new Backlog(inputs.length, service['storage.backlog.mem_limit'], {
+      log: this.#world.log,
+      ledger: this.ledger,
+      store,
+      outputs: this.#outputs,
+      route: tag => this.#outputRouter.route(tag),
+      newTask: (chunk, owner, input) => this.#newTask(chunk, owner, input),
+      countBad: (reason, bytes) => this.storage.countBad(reason, bytes)
+    })
+  }
+
   #inputWorld(log: Logger): InputWorld {
     return {
       log,
+      clock: this.#world.clock,
+      ledger: this.ledger,
+      up: this.storage.up,
+      disk: this.storage.guard,
+      emitters: this.#emitters,
       chain: tag => this.#chain(tag),
       outputs: tag => {
         assert(this.#isRouted, 'BUG: an input asked for a sink before it was started')
         return this.#outputRouter.route(tag)
       },
-      takeBuffer: () => this.#pool.take(),
-      giveBuffer: buffer => this.#pool.give(buffer),
+      takeBuffer: () => this.storage.pool.take(),
       nextChunkId: () => this.#names.next(),
-      dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input),
-      unmatched: (input, events, bytes) => this.#countUnmatched(input, events, bytes),
-      drainEmitters: () => this.#emitters.drain(),
-      after: (delayMs, callback) => this.#world.clock.after(delayMs, callback)
+      newFile: (chunk, input, outputs) => {
+        const { store } = this.storage
+        assert(store !== undefined, 'BUG: a chunk wants a file and there is no storage.path')
+        const origin = { tag: chunk.tag, input, ...(outputs === undefined ? {} : { outputs }) }
+        return store.newFile(chunk.id, chunk.input, origin)
+      },
+      dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input)
     }
+  }
+
+  /** Opens `storage.path` and lists what is there; it is read once everything has started. */
+  #openStorage(): FoundFile[] {
+    const { log } = this.#world
+    const { service } = this.#spec
+    const path = service['storage.path']
+    const { store } = this.storage
+    if (store?.open(this.#inputs.map(input => input.name)) === true) {
+      log.info(`[storage] created root path ${path}`)
+    }
+    log.info(
+      `[storage] ver=${VERSION}, type=${store === undefined ? 'memory' : 'memory+filesystem'}, ` +
+        `sync=${service['storage.sync']}, ` +
+        `checksum=${service['storage.checksum'] ? 'on' : 'off'}, ` +
+        `max_chunks_up=${this.storage.up.max}`
+    )
+    if (store === undefined || this.#backlog === undefined) return []
+    const { plugin, name } = this.#backlog
+    const limit = service['storage.backlog.mem_limit']
+    log.info(`[storage] backlog input plugin: ${name}`)
+    log.info(`[input:${plugin}:${name}] queue memory limit: ${humanSize(limit)}`)
+    const found = store.find()
+    for (const { path: file, isOwn } of found) if (isOwn) this.#names.startAfter(basename(file))
+    return found
   }
 
   /** The filters that match a tag, as one chain; chains are shared by all inputs. */
@@ -141,50 +252,41 @@ export class Pipeline {
   }
 
   #dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task {
-    const task = new Task(
-      this.#nextTaskId(),
-      chunk,
-      input.settings.label,
-      outputs.map(output => output.settings.route),
-      ended => this.#ended(ended, input),
-      stalled => input.release(stalled)
-    )
-    this.#tasks.set(task.id, { task, input })
-    for (const output of outputs) output.deliver(task)
+    const task = this.#newTask(chunk, input, input.label)
+    const deliveries = outputs.map(output => {
+      const account = this.ledger.route(input.label, output.label)
+      const delivery = new RouteDelivery(task, output, account)
+      task.add(delivery)
+      output.hold(delivery)
+      return delivery
+    })
+    for (const delivery of deliveries) delivery.output.deliver(delivery)
     return task
   }
 
-  #ended(task: Task, input: InputRuntime): void {
-    this.#tasks.delete(task.id)
-    input.release(task)
-    input.settled(task.chunk)
-    if (this.#tasks.size === 0) this.#drained?.()
+  #newTask(chunk: Chunk, owner: TaskOwner, label: string): Task {
+    while (this.#tasks.has(this.#lowestFreeId)) this.#lowestFreeId++
+    const id = this.#lowestFreeId
+    const input = { label, account: this.ledger.input(label) }
+    const task = new Task(id, chunk, owner, input, ended => this.#ended(ended))
+    this.#tasks.set(id, task)
+    return task
   }
 
-  /** The lowest number that no task has. */
-  #nextTaskId(): number {
-    let id = 0
-    while (this.#tasks.has(id)) id++
-    return id
-  }
-
-  #countUnmatched(input: InputRuntime, events: number, bytes: number): void {
-    const { metrics } = this.#world
-    const labels = { input: input.settings.label, output: 'unmatched' }
-    metrics
-      .counter(
-        'fluentbit_routing_logs_drop_records_total',
-        'Total log records dropped during routing',
-        labels
-      )
-      .add(events)
-    metrics
-      .counter(
-        'fluentbit_routing_logs_drop_bytes_total',
-        'Total bytes of log records dropped during routing',
-        labels
-      )
-      .add(bytes)
+  #ended(task: Task): void {
+    const { chunk, id, owner } = task
+    this.#tasks.delete(id)
+    this.#lowestFreeId = Math.min(this.#lowestFreeId, id)
+    this.storage.guard.forget(chunk)
+    this.storage.up.remove(chunk)
+    try {
+      chunk.stored?.remove()
+    } catch (error) {
+      this.#world.log.error(`[storage] cannot remove chunk '${chunk.id}': ${describe(error)}`)
+    }
+    if (chunk.pooled !== undefined) this.storage.pool.give(chunk.pooled)
+    owner.ended(task)
+    if (this.#undelivered === 0) this.#drained?.()
   }
 
   async #shutDown(): Promise<void> {
@@ -196,26 +298,50 @@ export class Pipeline {
         : `[engine] service will shutdown in max ${grace} seconds`
     )
     log.info('[engine] pausing all inputs..')
+    this.#backlog?.stop()
     for (const input of this.#inputs) input.hold()
+    // Who asked for the stop may be a filter in the middle of a batch.
+    await Promise.resolve()
     this.#flush()
+    if (this.#spec.service['storage.backlog.flush_on_shutdown']) this.#backlog?.sendAll()
     for (const output of this.#outputs) output.hurry()
     await this.#drain(grace)
-    const pending = this.#tasks.size
-    log.info(`[engine] service has stopped (${pending} pending tasks)`)
+    log.info(`[engine] service has stopped (${this.pendingTasks} pending tasks)`)
     for (const timer of this.#timers) timer.cancel()
+    this.storage.guard.stop()
+    this.#leaveTasks()
     for (const input of this.#inputs) {
       input.hold()
       await input.stop()
     }
-    for (const output of this.#outputs) output.abandon()
+    // What inputs had left when they stopped.
+    this.#flush()
+    await this.#drain(1)
+    this.#leaveTasks()
     for (const filter of this.#filters) await filter.filter.stop?.()
     for (const output of this.#outputs) await output.stop()
+    for (const row of this.ledgerRows()) log.info(`[ledger] ${rowText(row)}`)
     this.#stopped.resolve(this.#exitCode)
+  }
+
+  /** Takes all chunks out of the hands of outputs and keeps them on disk, where there is one. */
+  #leaveTasks(): void {
+    for (const output of this.#outputs) output.leave()
+    for (const task of this.#tasks.values()) {
+      if (this.#left.has(task)) continue
+      this.#left.add(task)
+      leave(task, this.storage.store, this.#world.log)
+    }
+  }
+
+  /** Chunks that are on their way, or will be. */
+  get #undelivered(): number {
+    return this.#left.size > 0 ? this.#tasks.size - this.#left.size : this.pendingTasks
   }
 
   /** Waits until every chunk is settled, or for `grace` seconds; negative waits for ever. */
   async #drain(grace: number): Promise<void> {
-    if (this.#tasks.size === 0) return
+    if (this.#undelivered === 0) return
     const { clock } = this.#world
     const { promise, resolve } = Promise.withResolvers<void>()
     let elapsed = 0
@@ -231,17 +357,27 @@ export class Pipeline {
 
   #reportPending(elapsed: number): void {
     const { log } = this.#world
+    const { memory, filesystem } = this.storedChunks()
     log.info(
-      `[engine] pending chunk count: memory=${this.#tasks.size}, filesystem=0; grace_timer=${elapsed}`
+      `[engine] pending chunk count: memory=${memory}, filesystem=${filesystem}; grace_timer=${elapsed}`
     )
-    for (const input of this.#inputs) {
-      const tasks = [...this.#tasks.values()].filter(entry => entry.input === input)
-      if (tasks.length === 0) continue
-      log.info(`[task] ${input.settings.plugin}/${input.name} has ${tasks.length} pending task(s):`)
-      for (const { task } of tasks) {
-        const routes = task.openOutputs.map(output => `${output} `).join('')
-        log.info(`[task]   task_id=${task.id} still running on route(s): ${routes}`)
+    const pending = Map.groupBy(this.#tasks.values(), task => task.owner)
+    for (const [owner, tasks] of pending) {
+      log.info(`[task] ${owner.plugin}/${owner.name} has ${tasks.length} pending task(s):`)
+      for (const { id, deliveries } of tasks) {
+        const routes = [...deliveries].map(({ output }) => `${output.route} `).join('')
+        log.info(`[task]   task_id=${id} still running on route(s): ${routes}`)
       }
     }
   }
+}
+
+const STRATEGIES: Readonly<Record<StorageType, string>> = {
+  memory: "'memory' (memory only)",
+  filesystem: "'filesystem' (memory + filesystem)",
+  memrb: "'memrb' (memory ring buffer)"
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,56 +1,247 @@
-/** A sealed chunk on its way to its outputs. It ends when the last of its deliveries has ended. */
+/**
+ * Sealed chunks on their way: a task is a chunk, and has a delivery for each output that the chunk goes to. It ends when
+ * the last of them has ended.
+ */
+import type { Timer } from '../base/clock.ts'
+import { skip } from '../codec/msgpack_reader.ts'
+import { MsgpackWriter } from '../codec/msgpack_writer.ts'
+import type { ChunkView } from '../plugin/context.ts'
+import { eventBodyAt } from '../record/event.ts'
 import type { Chunk } from '../storage/chunk.ts'
+import type { FilterChain } from './filter_chain.ts'
+import type { Account } from './ledger.ts'
+
+/** Where chunks come from: an input, or the store of an earlier run. */
+export interface TaskOwner {
+  /** `tail`. */
+  readonly plugin: string
+  /** `tail.0`. */
+  readonly name: string
+  /** Alias or name. */
+  readonly label: string
+  /** True for chunks of an earlier run. */
+  readonly isBacklog: boolean
+  /** The first delivery ended or waits for a retry: nobody should wait for this chunk any more. */
+  release(task: Task): void
+  /** All deliveries have ended. */
+  ended(task: Task): void
+}
 
 export class Task {
   readonly id: number
   readonly chunk: Chunk
-  /** Alias or name of the input, for log lines. */
+  readonly owner: TaskOwner
+  /** Alias or name of the input that the events came from. */
   readonly inputLabel: string
-  readonly #open: Set<string>
-  #underWay = true
+  /** Account of that input. */
+  readonly account: Account
+  readonly #open = new Set<RouteDelivery>()
   readonly #onEnd: (task: Task) => void
-  readonly #onStall: (task: Task) => void
+  #underWay = true
+  /** Reason of the first loss of all events, or of single ones. */
+  #allLost: string | undefined
+  readonly #lost = new Map<number, string>()
+  #keptEvents: number | undefined
 
-  /**
-   * @param outputs `plugin/name` of the outputs that the chunk goes to, at least one.
-   * @param onEnd Called once, when all deliveries have ended.
-   * @param onStall Called once, when the first delivery must wait for a retry, if ever.
-   */
   constructor(
     id: number,
     chunk: Chunk,
-    inputLabel: string,
-    outputs: readonly string[],
-    onEnd: (task: Task) => void,
-    onStall: (task: Task) => void
+    owner: TaskOwner,
+    input: { readonly label: string; readonly account: Account },
+    onEnd: (task: Task) => void
   ) {
     this.id = id
     this.chunk = chunk
-    this.inputLabel = inputLabel
-    this.#open = new Set(outputs)
+    this.owner = owner
+    this.inputLabel = input.label
+    this.account = input.account
     this.#onEnd = onEnd
-    this.#onStall = onStall
   }
 
-  /** True while no delivery of the chunk waits for a retry: the input may wait for it. */
+  /** Deliveries that have not ended. */
+  get deliveries(): ReadonlySet<RouteDelivery> {
+    return this.#open
+  }
+
+  /** True while no delivery has ended or waits for a retry: the input may wait for it. */
   get underWay(): boolean {
     return this.#underWay && this.#open.size > 0
   }
 
-  /** `plugin/name` of the outputs whose delivery has not ended. */
-  get openOutputs(): readonly string[] {
-    return [...this.#open]
+  /** Failed attempts of all deliveries that go on. */
+  get failures(): number {
+    let failures = 0
+    for (const delivery of this.#open) failures += delivery.failures
+    return failures
   }
 
-  /** The delivery to `output` has ended, well or not. */
-  ended(output: string): void {
-    if (this.#open.delete(output) && this.#open.size === 0) this.#onEnd(this)
+  add(delivery: RouteDelivery): void {
+    this.#open.add(delivery)
   }
 
-  /** A delivery waits for a retry: nobody should wait for this chunk any more. */
+  /** Notes what an output did not get; `events` are numbers in the chunk, absent for all of them. */
+  lose(reason: string, events?: readonly number[]): void {
+    if (events === undefined) this.#allLost ??= reason
+    else for (const event of events) if (!this.#lost.has(event)) this.#lost.set(event, reason)
+  }
+
+  /** A delivery has ended, well or not. */
+  ended(delivery: RouteDelivery): void {
+    if (!this.#open.delete(delivery)) return
+    this.stalled()
+    if (this.#open.size > 0) return
+    this.#settle()
+    this.#onEnd(this)
+  }
+
+  /** A delivery waits for a retry, or has ended. */
   stalled(): void {
     if (!this.#underWay) return
     this.#underWay = false
-    this.#onStall(this)
+    this.owner.release(this)
   }
+
+  /**
+   * The program stops with the chunk undelivered.
+   *
+   * @param keptEvents Its first events that are on disk; the others are lost.
+   */
+  abandon(keptEvents: number): void {
+    this.#keptEvents = keptEvents
+    this.account.drop('shutdown', this.chunk.events - keptEvents)
+  }
+
+  /** Events that count as buffered in the account of the input. */
+  get buffered(): number {
+    return this.#keptEvents ?? this.chunk.events
+  }
+
+  #settle(): void {
+    const { account, chunk } = this
+    for (const reason of this.#lost.values()) account.drop(reason, 1)
+    const others = chunk.events - this.#lost.size
+    if (this.#allLost === undefined) account.delivered += others
+    else account.drop(this.#allLost, others)
+  }
+}
+
+/** The output that a delivery is for, as the delivery and who holds it see it. */
+export interface DeliveryTarget {
+  /** Alias or name. */
+  readonly label: string
+  /** `http/http.0`, as pending tasks are shown. */
+  readonly route: string
+  /** Sends a chunk when its turn comes. */
+  deliver(delivery: RouteDelivery): void
+  /** Gives a delivery up, unless it is under way. */
+  evict(delivery: RouteDelivery, reason: string): void
+  /** Counts what is lost at the stop: all but the chunk's first events, which are on disk. */
+  abandon(delivery: RouteDelivery, keptEvents: number): void
+}
+
+/**
+ * - `held`: a chunk of an earlier run that is not due yet.
+ * - `queued`: waits for its turn at the output.
+ * - `active`: the output is working on it.
+ * - `waiting`: failed, and is sent again when its timer fires.
+ */
+export type DeliveryState = 'held' | 'queued' | 'active' | 'waiting' | 'ended'
+
+/** The way of one chunk to one output: how far it is, and which events are still to be delivered. */
+export class RouteDelivery {
+  readonly task: Task
+  readonly output: DeliveryTarget
+  /** Account of the route. */
+  readonly account: Account
+  state: DeliveryState = 'held'
+  /** Failed attempts. */
+  failures = 0
+  timer: Timer | undefined
+  /** Numbers of the chunk's events that are still to be delivered; undefined for all. */
+  left: readonly number[] | undefined
+  /** What processors made of events and the output has not taken yet; kept once some of it was taken. */
+  #processed: { readonly bytes: Buffer; readonly events: number } | undefined
+
+  constructor(task: Task, output: DeliveryTarget, account: Account) {
+    this.task = task
+    this.output = output
+    this.account = account
+  }
+
+  /** Gives it up, unless the output is working on it. */
+  evict(reason: string): void {
+    this.output.evict(this, reason)
+  }
+
+  /** Events that are still to be delivered. */
+  get events(): number {
+    return this.#processed?.events ?? this.left?.length ?? this.task.chunk.events
+  }
+
+  /** What the output is to get now; the chunk must be up. */
+  view(processors: FilterChain | undefined, out: MsgpackWriter): ChunkView {
+    const { chunk } = this.task
+    const { id, tag, input } = chunk
+    if (this.#processed !== undefined) return { id, tag, input, ...this.#processed }
+    const { left } = this
+    const bytes = left === undefined ? chunk.bytes : pick(chunk.bytes, left)
+    const events = left?.length ?? chunk.events
+    if (processors === undefined) return { id, tag, input, bytes, events }
+    out.length = 0
+    // Processors run again at each attempt, as in Fluent Bit.
+    const kept = processors.run(bytes, bytes.length, tag, input, out)
+    return { id, tag, input, bytes: out.written(), events: kept }
+  }
+
+  /** Takes note of what processors did, once a part of the view or all of it has come to its end. */
+  countProcessed(view: ChunkView): void {
+    const difference = view.events - this.events
+    if (difference > 0) this.account.added += difference
+    else this.account.filtered -= difference
+  }
+
+  /**
+   * Leaves only some events of a view to be delivered.
+   *
+   * @param events Their numbers in the view, ascending.
+   */
+  keepOnly(view: ChunkView, events: readonly number[], isProcessed: boolean): void {
+    // Where processors took or made events, those of the view have no numbers in the chunk.
+    const hasNumbers = view.events === this.events
+    if (isProcessed) {
+      this.#processed = { bytes: pick(view.bytes, events), events: events.length }
+    }
+    if (hasNumbers) this.left = this.inChunk(events)
+  }
+
+  /** Gives up all events but the first of the chunk. */
+  keepFirst(events: number): void {
+    const all = this.left ?? Array.from({ length: this.task.chunk.events }, (_, index) => index)
+    this.#processed = undefined
+    this.left = all.filter(event => event < events)
+  }
+
+  /** Numbers in the chunk of events of an unprocessed view. */
+  inChunk(events: readonly number[]): readonly number[] {
+    const { left } = this
+    return left === undefined ? events : events.map(event => left[event])
+  }
+}
+
+/** Copies some of the events in `bytes`; their numbers are ascending. */
+export function pick(bytes: Buffer, events: readonly number[]): Buffer {
+  const out = new MsgpackWriter(bytes.length)
+  let event = 0
+  let at = 0
+  for (const wanted of events) {
+    while (event < wanted) {
+      at = skip(bytes, eventBodyAt(bytes, at))
+      event++
+    }
+    const next = skip(bytes, eventBodyAt(bytes, at))
+    out.raw(bytes, at, next)
+    at = next
+    event++
+  }
+  return out.written()
 }

@@ -6,6 +6,7 @@ import type { ServiceSettings } from '../config/service.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
 import type { TextOutput } from '../plugin/context.ts'
+import type { Disk } from '../storage/disk.ts'
 import type { FilterSpec, InputSpec, OutputSpec } from './instance.ts'
 
 /** What is resolved from a configuration. */
@@ -34,4 +35,5 @@ export interface EngineWorld {
   readonly root: string
   readonly configDirectory: string
   readonly stdout: TextOutput
+  readonly disk: Disk
 }

@@ -76,7 +76,11 @@ export const INPUT_HIDDEN_OPTIONS = {
   host: text({ doc: 'Address of the remote or to listen on' }),
   port: int({ doc: 'TCP or UDP port' }),
   ipv6: flag({ default: 'false', doc: 'Use IPv6' }),
-  workers: int({ doc: 'Worker threads' })
+  workers: int({ doc: 'Worker threads' }),
+  acknowledge: choice(['stored', 'delivered'], {
+    default: 'stored',
+    doc: 'When a sender is answered or a position is kept: once events are stored, or delivered'
+  })
 }
 
 export const FILTER_OPTIONS = {

@@ -1,10 +1,14 @@
 /**
  * A chunk: events of one tag, as bytes. It is open while its input appends, then sealed, then settled when every
- * output has taken or given up its events.
+ * output has taken or given up its events. One that is on disk as well may be down: then its bytes are there only.
  */
+import assert from 'node:assert/strict'
 import { POOLED_BUFFERS_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { allocateLasting } from '../codec/byte_kernel.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
+import type { ChunkFile, StoredChunk } from './chunk_file.ts'
+
+const NOTHING = Buffer.alloc(0)
 
 export class Chunk {
   /** `<pid>-<seconds>.<nanoseconds>.flb`, the name that log lines and files use. */
@@ -17,8 +21,13 @@ export class Chunk {
   events = 0
   /** Called when the chunk is settled; see `EventSink.commit`. */
   readonly receipts: (() => void)[] = []
+  /** The file that the chunk is in, or came from. */
+  stored: StoredChunk | undefined
+  /** The file that events are appended to; a chunk in memory and one that was found on disk have none. */
+  file: ChunkFile | undefined
   /** The buffer of the pool that the chunk has, to be given back when it is settled. */
   pooled: Buffer | undefined
+  #downBytes: number | undefined
 
   constructor(id: string, tag: string, input: string, buffer: number | Buffer) {
     this.id = id
@@ -28,20 +37,63 @@ export class Chunk {
     this.pooled = typeof buffer === 'number' ? undefined : buffer
   }
 
+  /** A chunk that is down: its bytes are in the file. */
+  static down(
+    parts: { readonly id: string; readonly tag: string; readonly input: string },
+    stored: StoredChunk,
+    bytes: number,
+    events: number
+  ): Chunk {
+    const chunk = new Chunk(parts.id, parts.tag, parts.input, NOTHING)
+    chunk.pooled = undefined
+    chunk.stored = stored
+    chunk.events = events
+    chunk.#downBytes = bytes
+    return chunk
+  }
+
   /** Goes on in a larger buffer of the pool. */
   moveTo(buffer: Buffer): void {
     this.writer.moveTo(buffer)
     this.pooled = buffer
   }
 
-  /** The events, shared with the chunk. */
+  /** The events, shared with the chunk, which must be up. */
   get bytes(): Buffer {
+    assert(this.isUp, `BUG: chunk ${this.id} is read while it is down`)
     return this.writer.written()
   }
 
-  /** Bytes of all events. */
+  /** Bytes of all events, wherever they are. */
   get size(): number {
-    return this.writer.length
+    return this.#downBytes ?? this.writer.length
+  }
+
+  /** True while the bytes are in memory. */
+  get isUp(): boolean {
+    return this.#downBytes === undefined
+  }
+
+  /** Leaves the bytes to the file alone; gives back the buffer of the pool, if it had one. */
+  goDown(): Buffer | undefined {
+    assert(this.stored !== undefined, `BUG: chunk ${this.id} has no file to leave its bytes to`)
+    this.#downBytes = this.writer.length
+    this.writer.bytes = NOTHING
+    this.writer.length = 0
+    const { pooled } = this
+    this.pooled = undefined
+    return pooled
+  }
+
+  /** Reads the bytes back from the file; throws when they are not there any more. */
+  comeUp(): void {
+    if (this.#downBytes === undefined) return
+    const bytes = this.stored?.load()
+    assert(bytes !== undefined, `BUG: chunk ${this.id} is down and has no file`)
+    if (bytes.length !== this.#downBytes) throw new Error('the file has changed')
+    this.writer.bytes = bytes
+    this.writer.length = bytes.length
+    this.#downBytes = undefined
   }
 }
 
@@ -77,6 +129,14 @@ export class ChunkNames {
 
   constructor(now: () => number) {
     this.#now = now
+  }
+
+  /** Makes the names that follow differ from one of an earlier run, whatever the clock says. */
+  startAfter(name: string): void {
+    const parts = /-(\d+)\.(\d{9})\.\w+$/.exec(name)
+    if (parts === null) return
+    const stamp = BigInt(parts[1]) * 1_000_000_000n + BigInt(parts[2])
+    if (stamp > this.#last) this.#last = stamp
   }
 
   next(): string {

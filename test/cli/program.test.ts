@@ -32,7 +32,14 @@ test('a configuration runs to its end with exit code 0, banner and log on stderr
     stderr,
     /^\[\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{3}\] \[ info\] \[fluent bit\] version=5\.1\.1, commit=\S+, pid=\d+$/m
   )
-  assert.equal(log.at(-3), '[ info] [engine] service has stopped (0 pending tasks)')
+  assert.deepEqual(
+    log.filter(line => /service has stopped|ledger/.test(line)),
+    [
+      '[ info] [engine] service has stopped (0 pending tasks)',
+      '[ info] [ledger] input tail.0: 2 ingested + 0 added + 0 recovered = 2 delivered + 0 filtered + 0 dropped + 0 buffered',
+      '[ info] [ledger] route tail.0 > file.0: 2 ingested + 0 added + 0 recovered = 2 delivered + 0 filtered + 0 dropped + 0 buffered'
+    ]
+  )
 })
 
 test('the command line alone makes a pipeline: options belong to the last instance', async t => {

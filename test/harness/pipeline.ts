@@ -18,6 +18,7 @@ import type { InputContext } from '../../src/plugin/context.ts'
 import { defineInput, defineOutput, type Plugin } from '../../src/plugin/define.ts'
 import { type Delivery, drop, OK, retry } from '../../src/plugin/delivery.ts'
 import { SHIPPED } from '../../src/plugins/all.ts'
+import { type Disk, systemDisk } from '../../src/storage/disk.ts'
 import { decodeEvents, writeTimestamp } from '../../src/record/event.ts'
 import { FakeClock } from './fake_clock.ts'
 
@@ -49,6 +50,8 @@ export interface PipelineOptions {
   readonly plugins?: readonly Plugin[]
   /** What `collect` answers; OK unless given. */
   readonly answer?: (chunk: TakenChunk, attempt: number) => Delivery
+  /** The machine's unless given. */
+  readonly disk?: Disk
   /** Keep this folder instead of a new one; the test removes it. */
   readonly directory?: string
 }
@@ -161,7 +164,8 @@ export class TestPipeline {
         metrics: this.metrics,
         catalog,
         stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
-        root: root ?? ''
+        root: root ?? '',
+        disk: this.#options.disk ?? systemDisk
       },
       this.diagnostics
     )

@@ -13,6 +13,7 @@ import { Diagnostics } from '../../src/config/diagnostics.ts'
 import { MetricsRegistry } from '../../src/metrics/registry.ts'
 import { Catalog } from '../../src/plugin/catalog.ts'
 import { SHIPPED } from '../../src/plugins/all.ts'
+import { systemDisk } from '../../src/storage/disk.ts'
 import { changedFiles, type ParityCase, placeCase, readTree, type RunResult } from './case.ts'
 import { logWithPlaceholders, withPlaceholders } from './placeholders.ts'
 import { type IsComplete, runEnvironment } from './run_program.ts'
@@ -102,7 +103,8 @@ class PipelineRun {
         metrics: new MetricsRegistry(),
         catalog: new Catalog(SHIPPED),
         stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
-        root: ''
+        root: '',
+        disk: systemDisk
       },
       this.#diagnostics
     )

@@ -284,9 +284,9 @@ test('a stop delivers what is open, retries at once, and reports what it could n
 `)
   run.push('app', { n: 1 })
   assert.equal(await run.stop(), 0)
-  const lines = run.log.filter(
-    line => /engine\]|\[input\]|\[task\]/.test(line) && !line.includes('failed to flush')
-  )
+  const lines = run.log
+    .filter(line => /engine\]|\[input\]|\[task\]/.test(line) && !line.includes('failed to flush'))
+    .map(line => line.replace(/chunk '[^']+'/, "chunk 'ID'"))
   assert.deepEqual(lines, [
     '[ info] [engine] Shutdown Grace Period=2, Shutdown Input Grace Period=1',
     '[ warn] [engine] service will shutdown in max 2 seconds',
@@ -299,8 +299,16 @@ test('a stop delivers what is open, retries at once, and reports what it could n
     '[ info] [task] lib/lib.0 has 1 pending task(s):',
     '[ info] [task]   task_id=0 still running on route(s): collect/collect.0',
     '[ info] [engine] service has stopped (1 pending tasks)',
+    "[error] [engine] not delivered and not kept, there is no storage.path: chunk 'ID', 1 records, 17 bytes: input=lib.0 > output=collect.0",
     '[ info] [input] pausing lib.0'
   ])
+  assert.deepEqual(
+    run.log.filter(line => line.includes('[ledger]')),
+    [
+      '[ info] [ledger] input lib.0: 1 ingested + 0 added + 0 recovered = 0 delivered + 0 filtered + 1 dropped (shutdown 1) + 0 buffered',
+      '[ info] [ledger] route lib.0 > collect.0: 1 ingested + 0 added + 0 recovered = 0 delivered + 0 filtered + 1 dropped (shutdown 1) + 0 buffered'
+    ]
+  )
   assert.equal(
     run.counter('spillway_dropped_records_total', {
       kind: 'output',

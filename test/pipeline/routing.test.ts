@@ -293,11 +293,6 @@ for (const [what, text, expected] of [
     'fluent-bit.conf:2:18: Key "http_server" is read and has no effect in this version'
   ],
   [
-    'a storage type of a later version',
-    '[INPUT]\n    name  lib\n    storage.type  memrb\n',
-    'fluent-bit.conf:3:19: Key "storage.type" is read and has no effect in this version'
-  ],
-  [
     'a generic key given twice',
     '[INPUT]\n    name  lib\n    tag  a\n    tag  b\n',
     'fluent-bit.conf:4:5: Key "tag" on input lib stands in line 3 already: "b" replaces that value'

@@ -88,7 +88,7 @@ test('flowcounter counts by the time of the records and skips those that are too
     )
   )
   assert.deepEqual(
-    run.log.filter(line => line.includes('flowcounter')),
+    run.log.filter(line => line.includes('[output:flowcounter')),
     ['[ warn] [output:flowcounter:flowcounter.0] out of range. Skip the record']
   )
 })

@@ -1,0 +1,173 @@
+/**
+ * Chunks that an earlier run, or a Fluent Bit, left on disk: they are read and checked in the background and sent to the
+ * outputs that have not had them, no more at once than `storage.backlog.mem_limit`.
+ * Source of order and log lines: Fluent Bit 5.1.1 plugins/in_storage_backlog/sb.c.
+ */
+import { basename } from 'node:path'
+import type { Logger } from '../base/log.ts'
+import { systemError } from '../base/system_error.ts'
+import { Chunk } from '../storage/chunk.ts'
+import type { ChunkStore, FoundFile, RecoveredChunk, Recovery } from '../storage/chunk_store.ts'
+import { inputName, type Ledger } from './ledger.ts'
+import type { OutputRuntime } from './output_runtime.ts'
+import { RouteDelivery, type Task, type TaskOwner } from './task.ts'
+
+export interface BacklogWorld {
+  readonly log: Logger
+  readonly ledger: Ledger
+  readonly store: ChunkStore
+  /** The outputs that match a tag. */
+  route(tag: string): readonly OutputRuntime[]
+  readonly outputs: readonly OutputRuntime[]
+  newTask(chunk: Chunk, owner: TaskOwner, input: string): Task
+  /** Counts bytes that could not be read, by reason. */
+  countBad(reason: string, bytes: number): void
+}
+
+export class Backlog implements TaskOwner {
+  readonly plugin = 'storage_backlog'
+  readonly name: string
+  readonly isBacklog = true
+  readonly #world: BacklogWorld
+  /** Bytes that may be on their way at once. */
+  readonly #bytesMax: number
+  /** Tasks that are not on their way yet, oldest first. */
+  readonly #held = new Set<Task>()
+  /** Bytes on their way. */
+  #bytes = 0
+  /** Events that stay on disk as no output wants them, by row of the ledger. */
+  readonly #unrouted = new Map<string, number>()
+  #stopped = false
+
+  /** @param number The first that no input has. */
+  constructor(number: number, bytesMax: number, world: BacklogWorld) {
+    this.name = `storage_backlog.${number}`
+    this.#bytesMax = bytesMax
+    this.#world = world
+  }
+
+  get label(): string {
+    return this.name
+  }
+
+  /** Chunks that are not on their way yet. */
+  get held(): ReadonlySet<Task> {
+    return this.#held
+  }
+
+  /** Events that stay on disk as no output wants them, by row of the ledger. */
+  get unrouted(): ReadonlyMap<string, number> {
+    return this.#unrouted
+  }
+
+  /** Reads and checks files one by one, letting other work in between. */
+  async read(found: readonly FoundFile[]): Promise<void> {
+    for (const file of found) {
+      if (this.#stopped) return
+      this.#take(file)
+      await new Promise(setImmediate)
+    }
+  }
+
+  /** Nothing more is sent. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Sends all that is left, whatever it takes: `storage.backlog.flush_on_shutdown`. */
+  sendAll(): void {
+    for (const task of this.#held) this.#send(task)
+  }
+
+  release(): void {}
+
+  ended(task: Task): void {
+    if (!this.#held.delete(task)) this.#bytes -= task.chunk.size
+    if (!this.#stopped) this.#sendSome()
+  }
+
+  #take(file: FoundFile): void {
+    let recovery: Recovery
+    try {
+      recovery = this.#world.store.recover(file)
+    } catch (error) {
+      this.#say(
+        'error',
+        `cannot read ${file.path}: ${systemError(error).text}; it is left as it is`
+      )
+      this.#world.countBad('unreadable', 0)
+      return
+    }
+    const { chunk, bad, leftFor } = recovery
+    if (bad !== undefined) {
+      const end = bad.movedTo === undefined ? 'deleted' : `set aside as ${bad.movedTo}`
+      this.#say('error', `bad chunk file ${bad.path}: ${bad.reason}, ${bad.bytes} bytes ${end}`)
+      this.#world.countBad(bad.reason, bad.bytes)
+    }
+    if (leftFor !== undefined) {
+      this.#say('warn', `${file.path} holds ${leftFor}, which this version cannot send; it is kept`)
+    }
+    if (chunk !== undefined) this.#register(chunk, `${file.folder}/${basename(file.path)}`)
+  }
+
+  #register(recovered: RecoveredChunk, shownName: string): void {
+    const { origin, events, bytes, stored, settled, id } = recovered
+    const { ledger } = this.#world
+    const outputs = this.#outputsOf(recovered)
+    if (outputs.length === 0) {
+      this.#say('info', `no matching route for ${shownName}, keeping it on disk`)
+      ledger.input(origin.input).recovered += events
+      const row = inputName(origin.input)
+      this.#unrouted.set(row, (this.#unrouted.get(row) ?? 0) + events)
+      return
+    }
+    const done = new Map(settled.map(({ output, left }) => [output, left] as const))
+    const open = outputs.filter(({ label }) => !done.has(label) || done.get(label) !== undefined)
+    if (open.length === 0) {
+      // A crash came between the last delivery and the removal of the file.
+      stored.remove()
+      return
+    }
+    this.#say('info', `register ${shownName}`)
+    const parts = { id, tag: origin.tag, input: origin.input }
+    const chunk = Chunk.down(parts, stored, bytes, events)
+    const task = this.#world.newTask(chunk, this, origin.input)
+    task.account.recovered += events
+    for (const output of open) {
+      const delivery = new RouteDelivery(task, output, ledger.route(origin.input, output.label))
+      delivery.left = done.get(output.label)
+      delivery.account.recovered += delivery.events
+      task.add(delivery)
+      output.hold(delivery)
+    }
+    this.#held.add(task)
+    for (const output of open) output.reserve(chunk, bytes)
+    this.#sendSome()
+  }
+
+  /** The outputs that a route chose when the chunk was made, else those that match its tag. */
+  #outputsOf({ origin }: RecoveredChunk): readonly OutputRuntime[] {
+    const { outputs, route } = this.#world
+    const labels = origin.outputs
+    if (labels === undefined) return route(origin.tag)
+    return outputs.filter(({ label, name }) => labels.includes(label) || labels.includes(name))
+  }
+
+  #sendSome(): void {
+    for (const task of this.#held) {
+      if (this.#bytes >= this.#bytesMax) return
+      this.#send(task)
+    }
+  }
+
+  #send(task: Task): void {
+    this.#held.delete(task)
+    this.#bytes += task.chunk.size
+    this.#say('info', `queueing ${task.chunk.input}:${task.chunk.id}`)
+    for (const delivery of Array.from(task.deliveries)) delivery.output.deliver(delivery)
+  }
+
+  #say(level: 'info' | 'warn' | 'error', text: string): void {
+    this.#world.log[level](`[input:${this.plugin}:${this.name}] ${text}`)
+  }
+}

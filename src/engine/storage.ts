@@ -1,0 +1,102 @@
+/** What the service section says of storage, made: the store, the chunks in memory, dead letters. */
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import { systemError } from '../base/system_error.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { MetricsRegistry } from '../metrics/registry.ts'
+import { BufferPool } from '../storage/chunk.ts'
+import { ChunkStore } from '../storage/chunk_store.ts'
+import { DeadLetters } from '../storage/dead_letters.ts'
+import type { Disk } from '../storage/disk.ts'
+import { DiskGuard } from './disk_guard.ts'
+import type { GivenUp } from './output_runtime.ts'
+import { UpChunks } from './up_chunks.ts'
+
+export interface StorageWorld {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly metrics: MetricsRegistry
+  readonly disk: Disk
+}
+
+/** The folder of dead letters of a service section; undefined when it has no `storage.path`. */
+export function deadLettersOf(service: ServiceSettings, disk: Disk): DeadLetters | undefined {
+  const root = service['storage.path']
+  if (root === undefined) return undefined
+  const folder = join(root, service['storage.rejected.path'])
+  return new DeadLetters({ disk, folder, limit: service['storage.rejected.limit'] })
+}
+
+export class Storage {
+  readonly pool = new BufferPool()
+  /** Undefined without `storage.path`. */
+  readonly store: ChunkStore | undefined
+  readonly up: UpChunks
+  readonly guard: DiskGuard
+  readonly #world: StorageWorld
+  readonly #letters: DeadLetters | undefined
+
+  /** @param onRoom Called when fewer chunks are up than before. */
+  constructor(service: ServiceSettings, world: StorageWorld, onRoom: () => void) {
+    const { log, clock, metrics, disk } = world
+    const root = service['storage.path']
+    this.#world = world
+    this.up = new UpChunks(service['storage.max_chunks_up'], this.pool, onRoom)
+    this.guard = new DiskGuard(
+      log,
+      clock,
+      metrics.counter(
+        'spillway_storage_write_failures_total',
+        'Writes of chunks that the disk did not take.',
+        {}
+      )
+    )
+    if (service['storage.keep.rejected']) this.#letters = deadLettersOf(service, disk)
+    if (root === undefined) return
+    this.store = new ChunkStore({
+      disk,
+      root,
+      syncs: service['storage.sync'].toLowerCase() === 'full',
+      checksum: service['storage.checksum'],
+      deletesBad: service['storage.delete_irrecoverable_chunks'],
+      rejectedFolder: service['storage.rejected.path']
+    })
+  }
+
+  /** Writes what an output gave up as a dead letter, where the configuration wants it. */
+  keep({ chunk, bytes, events, input, output, reason, attempts }: GivenUp): void {
+    const { log, clock, metrics } = this.#world
+    if (this.#letters === undefined) return
+    const time = new Date(clock.now()).toISOString()
+    const note = { tag: chunk.tag, input, output, reason, time, attempts, events }
+    try {
+      const kept = this.#letters.keep(note, bytes)
+      if (kept.kind === 'limit') {
+        log.warn(`[storage] ${kept.message}`)
+        return
+      }
+      if (kept.nearLimit !== undefined) log.warn(`[storage] ${kept.nearLimit}`)
+      log.info(`[storage] quarantined rejected chunk into DLQ stream (bytes=${kept.bytes})`)
+      metrics
+        .counter('spillway_dead_letter_records_total', 'Records kept as dead letters.', {
+          name: output
+        })
+        .add(events)
+    } catch (error) {
+      log.warn(`[storage] DLQ write/sync failed: ${systemError(error).text}`)
+    }
+  }
+
+  /** Counts bytes of found files that could not be read. */
+  countBad(reason: string, bytes: number): void {
+    const { metrics } = this.#world
+    const labels = { reason }
+    metrics
+      .counter('spillway_storage_bad_files_total', 'Chunk files that were bad, by reason.', labels)
+      .add(1)
+    metrics
+      .counter('spillway_storage_bad_bytes_total', 'Bytes of chunk files that were bad.', labels)
+      .add(bytes)
+  }
+}
