@@ -36,6 +36,7 @@ export const SHIPPED: PluginList = {
     exit: async () => (await import('./outputs/exit.ts')).exit,
     file: async () => (await import('./outputs/file/file.ts')).file,
     flowcounter: async () => (await import('./outputs/flowcounter.ts')).flowcounter,
+    http: async () => (await import('./outputs/http.ts')).http,
     null: async () => (await import('./outputs/null.ts')).nullOutput,
     plot: async () => (await import('./outputs/plot.ts')).plot,
     stdout: async () => (await import('./outputs/stdout.ts')).stdout

@@ -1,9 +1,12 @@
 /** What holds for every shipped plugin, without its author having to test it. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { skipChecked } from '../../src/codec/msgpack_reader.ts'
 import { defineOutput, type Plugin, type PluginKind } from '../../src/plugin/define.ts'
 import { OK } from '../../src/plugin/delivery.ts'
@@ -164,6 +167,17 @@ for (const entry of plugins.filter(({ kind }) => kind === 'filter')) {
   })
 }
 
+/** A server that takes everything; gives its port. */
+async function takingServer(t: TestContext): Promise<number> {
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.end())
+  })
+  t.after(() => server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
 for (const entry of plugins.filter(({ kind }) => kind === 'output')) {
   test(`output ${entry.name}: takes odd events without an error of its own`, async t => {
     const folder = mkdtempSync(join(tmpdir(), 'spillway-contract-'))
@@ -171,6 +185,7 @@ for (const entry of plugins.filter(({ kind }) => kind === 'output')) {
     const input = new EncodedInput()
     const keys: Readonly<Record<string, readonly string[]>> = {
       file: [`path ${folder}`, 'file out.txt'],
+      http: entry.name === 'http' ? [`port ${await takingServer(t)}`] : [],
       plot: [`file ${folder}/out.txt`]
     }
     const run = await startPipeline(
