@@ -1,6 +1,6 @@
 /** Puts the program together: the only file that sees all layers, and the only one that exits. */
 import { setFlagsFromString } from 'node:v8'
-import { parseArguments } from './cli/args.ts'
+import { parseCommandLine } from './cli/commands.ts'
 import { SHIPPED } from './plugins/all.ts'
 
 // The young generation is small and mostly garbage: handing it to helper threads takes twice as long as collecting it
@@ -13,11 +13,25 @@ setFlagsFromString('--no-maglev')
 async function main(): Promise<number> {
   // The launcher's cache of compiled code is not for the programs that plugins start.
   delete process.env['NODE_COMPILE_CACHE']
-  const command = parseArguments(process.argv.slice(2), { logLevel: process.env['FLB_LOG_LEVEL'] })
+  const environment = { logLevel: process.env['FLB_LOG_LEVEL'] }
+  const command = parseCommandLine(process.argv.slice(2), environment)
   switch (command.kind) {
     case 'run': {
       const { runAgent } = await import('./cli/agent.ts')
       return runAgent(command, SHIPPED)
+    }
+    case 'check': {
+      const { runCheck } = await import('./cli/check.ts')
+      return runCheck(command, SHIPPED)
+    }
+    case 'dlq': {
+      const { runDlq } = await import('./cli/dlq.ts')
+      return runDlq(command, SHIPPED)
+    }
+    case 'text': {
+      const stream = command.exitCode === 0 ? process.stdout : process.stderr
+      stream.write(command.text)
+      return command.exitCode
     }
     case 'version': {
       const { versionText } = await import('./cli/banner.ts')

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ConfigDocument, MapEntry, Section } from '../config/model.ts'
 import { type Command, parseArguments, type RunCommand } from './args.ts'
+import { type CommandLine, parseCommandLine, type TextCommand } from './commands.ts'
 
 function run(...argv: string[]): RunCommand {
   const command = parseArguments(argv)
@@ -278,4 +279,140 @@ test('stream tasks of the command line are numbered as Fluent Bit numbers them',
     ['name=flb-console:0@4', 'exec=SELECT 1;@4'],
     ['name=flb-console:1@17', 'exec=SELECT 2;@17']
   ])
+})
+
+/** The text of a command line that only prints one. */
+function printed(...argv: string[]): TextCommand {
+  const command = parseCommandLine(argv)
+  assert.equal(command.kind, 'text')
+  return command
+}
+
+test('a first word that is no command of ours, and a command that is not first, are as before', () => {
+  for (const argv of [[], ['tail'], ['-v', 'check'], ['-i', 'dlq'], ['-i', 'tail', '-h']]) {
+    assert.deepEqual(parseCommandLine(argv), parseArguments(argv))
+  }
+})
+
+test('check takes the options of a run, with their places in the whole line', () => {
+  const command = parseCommandLine(
+    ['check', '-i', 'cpu', '--loss', '-o', 'stdout', '-c', 'a.conf', '--json', '-D'],
+    { logLevel: 'error' }
+  )
+  assert.equal(command.kind, 'check')
+  const { run: checked, loss, json } = command
+  assert.deepEqual([loss, json], [true, true])
+  assert.deepEqual(
+    [checked.configFile, checked.logLevel, checked.dryRun, checked.notices],
+    ['a.conf', 'error', true, []]
+  )
+  assert.deepEqual(sections(checked.document.inputs), [['name=cpu@10']])
+  assert.deepEqual(sections(checked.document.outputs), [['name=stdout@24']])
+})
+
+test('check alone checks what a run alone would run', () => {
+  const command = parseCommandLine(['check'])
+  const checked = parseArguments([])
+  assert.deepEqual(command, { kind: 'check', run: checked, loss: false, json: false })
+})
+
+test('the value of an option of a run may look like one of check', () => {
+  const command = parseCommandLine(['check', '-i', 'cpu', '-t', '--loss'])
+  assert.equal(command.kind === 'check' && command.loss, false)
+})
+
+const letters: [string[], CommandLine][] = [
+  [
+    ['dlq', 'list', '-c', 'a.conf'],
+    {
+      kind: 'dlq',
+      action: 'list',
+      configFile: 'a.conf',
+      path: undefined,
+      output: undefined,
+      yes: false,
+      names: []
+    }
+  ],
+  [
+    ['dlq', '--path=/var/letters', 'show', 'a.flb', '--', '-b.flb'],
+    {
+      kind: 'dlq',
+      action: 'show',
+      configFile: undefined,
+      path: '/var/letters',
+      output: undefined,
+      yes: false,
+      names: ['a.flb', '-b.flb']
+    }
+  ],
+  [
+    ['dlq', 'replay', '--config', 'a.conf', '--output', 'http.0', '--yes', 'a.flb'],
+    {
+      kind: 'dlq',
+      action: 'replay',
+      configFile: 'a.conf',
+      path: undefined,
+      output: 'http.0',
+      yes: true,
+      names: ['a.flb']
+    }
+  ]
+]
+
+for (const [argv, command] of letters) {
+  test(`"${argv.join(' ')}" is a command for dead letters`, () => {
+    assert.deepEqual(parseCommandLine(argv), command)
+  })
+}
+
+const misused: [string[], string][] = [
+  [['check', 'a.conf'], 'Cannot check "a.conf": a configuration file is given by -c FILE'],
+  [['check', '--los'], "unrecognized option '--los'; did you mean '--loss'?"],
+  [['check', '--loss=all'], "option '--loss' doesn't allow an argument"],
+  [['check', '--json', '-i', 'cpu'], 'Cannot use --json: it needs --loss'],
+  [
+    ['check', '-p', 'a=b'],
+    'Cannot set property "a=b": -p must follow the -i, -F, -o or -C that it belongs to'
+  ],
+  [['dlq'], 'Cannot run dlq without an action: known actions are list, show, replay'],
+  [
+    ['dlq', 'replya', '-c', 'a.conf'],
+    'Cannot run dlq "replya": there is no such action: known actions are list, show, replay; "replay" is near'
+  ],
+  [['dlq', 'list', '--pth', 'x'], "unrecognized option '--pth'; did you mean '--path'?"],
+  [['dlq', 'list', '-c'], "option requires an argument -- 'c'"],
+  [['dlq', 'list'], 'Cannot find dead letters: neither -c FILE nor --path FOLDER is given'],
+  [
+    ['dlq', 'show', '-c', 'a.conf'],
+    'Cannot show dead letters: none is named; "spillway dlq list" has names'
+  ]
+]
+
+for (const [argv, message] of misused) {
+  test(`"${argv.join(' ')}" is refused with: ${message}`, () => {
+    assert.deepEqual(printed(...argv), {
+      kind: 'text',
+      text: `${message}\nTry "spillway ${argv[0]} --help"\n`,
+      exitCode: 1
+    })
+  })
+}
+
+for (const [argv, firstLine] of [
+  [['check', '--help'], 'Usage: spillway check [--loss [--json]] [OPTION]'],
+  [['check', '-c', 'a.conf', '-h'], 'Usage: spillway check [--loss [--json]] [OPTION]'],
+  [['dlq', '-h'], 'Usage: spillway dlq list|show|replay [OPTION] [NAME...]'],
+  [['dlq', 'replay', '--help'], 'Usage: spillway dlq list|show|replay [OPTION] [NAME...]']
+] as const) {
+  test(`"${argv.join(' ')}" shows the help of the command`, () => {
+    const { text, exitCode } = printed(...argv)
+    assert.deepEqual([text.split('\n')[0], exitCode], [firstLine, 0])
+  })
+}
+
+test('check -i NAME -h and check -V answer as without check', () => {
+  const help = { kind: 'pluginHelp', format: 'text', pluginKind: 'input', name: 'tail' }
+  assert.deepEqual(parseCommandLine(['check', '-i', 'tail', '-h']), help)
+  assert.deepEqual(parseCommandLine(['check', '-V']), { kind: 'version' })
 })

@@ -97,8 +97,16 @@ export function parseArguments(
   argv: readonly string[],
   environment: ArgumentEnvironment = {}
 ): Command {
+  return readTokens(splitArguments(argv, COMMAND_LINE_OPTIONS), environment)
+}
+
+/** Like `parseArguments`, for a line that is split already. */
+export function readTokens(
+  tokens: readonly Token[],
+  environment: ArgumentEnvironment = {}
+): Command {
   const draft = new Draft()
-  for (const token of splitArguments(argv, COMMAND_LINE_OPTIONS)) {
+  for (const token of tokens) {
     const command = draft.apply(token)
     if (command !== undefined) return command
   }

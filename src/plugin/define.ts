@@ -42,6 +42,23 @@ export interface Output {
   stop?(): void | Promise<void>
 }
 
+/**
+ * When records are lost, the worst first: every record at any time, some of them in normal work, while an output fails or
+ * cannot keep up, at a stop or the start after it, with a crash of the process, with one of the machine.
+ */
+export type LossMoment = 'always' | 'running' | 'failure' | 'stop' | 'crash' | 'power'
+
+/** A way in which an instance can lose records, as its own keys have it. */
+export interface Loss {
+  readonly when: LossMoment
+  /** The key that causes it by its value or by its absence; absent where the plugin itself does. */
+  readonly key?: string
+  /** What is lost, and when: `lines longer than 32766 bytes are passed over`. */
+  readonly message: string
+  /** What to set so that it is kept, `db FILE`; absent where nothing helps. */
+  readonly change?: string
+}
+
 /** Which network keys (`net.*`, `tls.*`, `host`, `port`) a plugin understands. */
 export type NetworkRole = 'client' | 'server'
 
@@ -54,6 +71,12 @@ interface Declaration<Table extends OptionTable> {
   readonly upstream?: string
   readonly options: Table
   readonly network?: NetworkRole
+  /**
+   * How records can be lost in this instance by what only the plugin knows; generic keys, and what a filter drops because
+   * it was told to, are left out. For `spillway check --loss`. An output that cannot know whether its remote has the data
+   * (UDP, a protocol without answers, or one whose answers are not asked for) has to say so here.
+   */
+  losses?(values: Values<Table>): readonly Loss[]
 }
 
 /**

@@ -42,6 +42,15 @@ export const rewriteTag = defineFilter({
       doc: 'Bytes that emitted records may hold in memory'
     })
   },
+  losses(values) {
+    // What is on disk does not fill the memory.
+    const isOnDisk = values['emitter_storage.type'].toLowerCase() === 'filesystem'
+    if (isOnDisk || values.emitter_mem_buf_limit === 0) return []
+    const message =
+      'records keep their old tag while those under new tags fill emitter_mem_buf_limit: they are lost where no output matches it'
+    const change = 'emitter_storage.type filesystem, or emitter_mem_buf_limit 0'
+    return [{ when: 'failure', key: 'emitter_mem_buf_limit', message, change }]
+  },
   create(values, context) {
     if (isWildcard(context)) context.log.warn(`'Match' may cause infinite loop.`)
     const storageType = values['emitter_storage.type'].toLowerCase()

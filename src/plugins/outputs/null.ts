@@ -21,6 +21,7 @@ export const nullOutput = defineOutput({
   summary: 'Throws away events',
   upstream: 'plugins/out_null/null.c',
   options: JSON_FORMAT_OPTIONS,
+  losses: () => [{ when: 'always', message: 'all records are thrown away, as this output is for' }],
   create(values, context) {
     const { log } = context
     const format = jsonFormatOption(values.format)
