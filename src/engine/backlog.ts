@@ -8,6 +8,7 @@ import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { ChunkStore, FoundFile, RecoveredChunk, Recovery } from '../storage/chunk_store.ts'
+import type { ChunkHolder } from './chunk_stats.ts'
 import { inputName, type Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { RouteDelivery, type Task, type TaskOwner } from './task.ts'
@@ -24,11 +25,17 @@ export interface BacklogWorld {
   countBad(reason: string, bytes: number): void
 }
 
-export class Backlog implements TaskOwner {
+export class Backlog implements TaskOwner, ChunkHolder {
   readonly plugin = 'storage_backlog'
   readonly name: string
   readonly isBacklog = true
   readonly #world: BacklogWorld
+  /** What may be in memory is what `storage.max_chunks_up` allows. */
+  readonly overLimit = false
+  readonly memoryBytesMax = 0
+  readonly openChunks = []
+  /** Chunks that have not ended. */
+  readonly tasks = new Set<Task>()
   /** Bytes that may be on their way at once. */
   readonly #bytesMax: number
   /** Tasks that are not on their way yet, oldest first. */
@@ -48,6 +55,12 @@ export class Backlog implements TaskOwner {
 
   get label(): string {
     return this.name
+  }
+
+  get memoryBytes(): number {
+    let bytes = 0
+    for (const { chunk } of this.tasks) if (chunk.isUp) bytes += chunk.size
+    return bytes
   }
 
   /** Chunks that are not on their way yet. */
@@ -82,6 +95,7 @@ export class Backlog implements TaskOwner {
   release(): void {}
 
   ended(task: Task): void {
+    this.tasks.delete(task)
     if (!this.#held.delete(task)) this.#bytes -= task.chunk.size
     if (!this.#stopped) this.#sendSome()
   }
@@ -140,6 +154,7 @@ export class Backlog implements TaskOwner {
       task.add(delivery)
       output.hold(delivery)
     }
+    this.tasks.add(task)
     this.#held.add(task)
     for (const output of open) output.reserve(chunk, bytes)
     this.#sendSome()

@@ -12,6 +12,7 @@ import type { EventSink } from '../plugin/context.ts'
 import type { Input } from '../plugin/define.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { ChunkFile } from '../storage/chunk_file.ts'
+import type { ChunkHolder } from './chunk_stats.ts'
 import { type ConditionalRoute, RouteSplitter } from './conditional_routes.ts'
 import type { DiskGuard, Waiting } from './disk_guard.ts'
 import type { FilterChain } from './filter_chain.ts'
@@ -82,7 +83,7 @@ export interface InputWorld {
   dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task
 }
 
-export class InputRuntime implements SinkOwner, TaskOwner, Waiting {
+export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder {
   readonly settings: InputSettings
   readonly account: Account
   readonly isBacklog = false
@@ -154,6 +155,14 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting {
     return this.settings.storage === 'filesystem'
       ? this.#world.up.bytesOf(this.name)
       : this.#memoryBytes
+  }
+
+  get memoryBytesMax(): number {
+    return this.settings.memBufLimit
+  }
+
+  get openChunks(): readonly Chunk[] {
+    return this.sinks.flatMap(({ openChunk }) => openChunk ?? [])
   }
 
   /** Chunks on their way, oldest first. */

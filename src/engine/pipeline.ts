@@ -12,6 +12,7 @@ import { VERSION } from '../base/version.ts'
 import { type Chunk, ChunkNames } from '../storage/chunk.ts'
 import type { FoundFile } from '../storage/chunk_store.ts'
 import { Backlog } from './backlog.ts'
+import { type ChunkHolder, registerStorageMetrics, type StorageStats } from './chunk_stats.ts'
 import { Emitters } from './emitter.ts'
 import { FilterChain, type FilterStep } from './filter_chain.ts'
 import type { InputRuntime, InputWorld } from './input_runtime.ts'
@@ -102,19 +103,23 @@ export class Pipeline {
     return this.ledger.rows(buffered)
   }
 
+  /** Inputs, emitters and the backlog, as those that hold chunks. */
+  get chunkHolders(): readonly ChunkHolder[] {
+    return [...this.#inputs, ...(this.#backlog === undefined ? [] : [this.#backlog])]
+  }
+
   /** Chunks that are open or on their way, by where they are. */
-  storedChunks(): { memory: number; filesystem: number } {
-    const count = { memory: 0, filesystem: 0 }
-    for (const { sinks } of this.#inputs) {
-      for (const { openChunk } of sinks) {
-        if (openChunk !== undefined)
-          count[openChunk.stored === undefined ? 'memory' : 'filesystem']++
-      }
+  storageStats(): StorageStats {
+    const stats = { memory: 0, filesystem: 0, filesystemUp: 0 }
+    const count = (chunk: Chunk): void => {
+      stats[chunk.stored === undefined ? 'memory' : 'filesystem']++
+      if (chunk.stored !== undefined && chunk.isUp) stats.filesystemUp++
     }
-    for (const { chunk } of this.#tasks.values()) {
-      count[chunk.stored === undefined ? 'memory' : 'filesystem']++
+    for (const { openChunks, tasks } of this.chunkHolders) {
+      for (const chunk of openChunks) count(chunk)
+      for (const { chunk } of tasks) count(chunk)
     }
-    return count
+    return stats
   }
 
   /**
@@ -137,6 +142,9 @@ export class Pipeline {
     }
     this.#makeBacklog()
     for (const spec of this.#spec.filters) this.#filters.push(...factory.filter(spec))
+    if (this.#spec.service['storage.metrics']) {
+      registerStorageMetrics(this.#world.metrics, this.chunkHolders, () => this.storageStats())
+    }
     this.#filterRouter = new Router(this.#filters)
     this.#outputRouter = new Router(this.#outputs)
     this.#isRouted = true
@@ -151,6 +159,13 @@ export class Pipeline {
       const prefix = `[input:${settings.plugin}:${settings.label}]`
       log.info(`${prefix} initializing`)
       log.info(`${prefix} storage_strategy=${STRATEGIES[settings.storage]}`)
+    }
+    if (this.#backlog !== undefined) {
+      const prefix = `[input:${this.#backlog.plugin}:${this.#backlog.name}]`
+      log.info(`${prefix} initializing`)
+      log.info(`${prefix} storage_strategy=${STRATEGIES.memory}`)
+      const limit = humanSize(this.#spec.service['storage.backlog.mem_limit'])
+      log.info(`${prefix} queue memory limit: ${limit}`)
     }
     for (const output of this.#outputs) await output.start()
     for (const filter of this.#filters) await filter.filter.start?.()
@@ -224,10 +239,7 @@ export class Pipeline {
         `max_chunks_up=${this.storage.up.max}`
     )
     if (store === undefined || this.#backlog === undefined) return []
-    const { plugin, name } = this.#backlog
-    const limit = service['storage.backlog.mem_limit']
-    log.info(`[storage] backlog input plugin: ${name}`)
-    log.info(`[input:${plugin}:${name}] queue memory limit: ${humanSize(limit)}`)
+    log.info(`[storage] backlog input plugin: ${this.#backlog.name}`)
     const found = store.find()
     for (const { path: file, isOwn } of found) if (isOwn) this.#names.startAfter(basename(file))
     return found
@@ -357,7 +369,7 @@ export class Pipeline {
 
   #reportPending(elapsed: number): void {
     const { log } = this.#world
-    const { memory, filesystem } = this.storedChunks()
+    const { memory, filesystem } = this.storageStats()
     log.info(
       `[engine] pending chunk count: memory=${memory}, filesystem=${filesystem}; grace_timer=${elapsed}`
     )
