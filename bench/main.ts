@@ -12,10 +12,13 @@ import { parseArgs } from 'node:util'
 import { type Agent, checkoutSpillway, fluentBit, installSpillway } from './agents.ts'
 import { generateLogFiles } from './generate.ts'
 import { measure, type Measurement } from './measure.ts'
-import { type Work, works } from './pipelines.ts'
+import { type PairWork, pairs, type Work, works } from './pipelines.ts'
 
 /** A start is short and noisy: it is measured this many times as often. */
 const START_RUNS_FACTOR = 5
+
+/** What is compared in pairs is close: it takes more runs to tell. */
+const PAIR_RUNS = 10
 
 const { values } = parseArgs({
   options: {
@@ -46,7 +49,12 @@ for (const work of selected) {
   const results = await runAlternately(work, ofWork)
   rows.push(...describe(work, results))
 }
-console.log(tableHead() + rows.join(''))
+if (rows.length > 0) console.log(tableHead() + rows.join(''))
+const ours = agents.find(agent => agent.name === 'Spillway')
+for (const pair of pairs(files)) {
+  const isWanted = only === undefined || only.includes(pair.name)
+  if (isWanted && ours !== undefined) console.log(await comparePair(pair, ours))
+}
 process.exitCode = failures > 0 ? 1 : 0
 
 function withCheckout(list: readonly Agent[]): Agent[] {
@@ -84,6 +92,25 @@ async function attempt(work: Work, agent: Agent): Promise<Measurement | undefine
     console.error(cause instanceof Error ? cause.message : cause)
     return undefined
   }
+}
+
+/** Runs both works of a pair in turn; gives a line that compares their medians. */
+async function comparePair(pair: PairWork, agent: Agent): Promise<string> {
+  const sides = { plain: [] as Measurement[], other: [] as Measurement[] }
+  for (let index = 0; index < PAIR_RUNS; index++) {
+    for (const side of ['plain', 'other'] as const) {
+      const measurement = await attempt(pair[side], agent)
+      if (measurement !== undefined) sides[side].push(measurement)
+    }
+  }
+  const plain = medians(sides.plain)
+  const other = medians(sides.other)
+  const compare = (key: 'cpuSeconds' | 'wallSeconds'): string =>
+    `${seconds(other[key])} s against ${seconds(plain[key])} s, × ${factor(other[key], plain[key])}`
+  return (
+    `\n${pair.name}: ${pair.summary}, medians of ${PAIR_RUNS} alternating pairs: ` +
+    `CPU ${compare('cpuSeconds')}; wall ${compare('wallSeconds')}`
+  )
 }
 
 function tableHead(): string {

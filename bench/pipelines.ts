@@ -39,6 +39,15 @@ export interface StartWork {
   config(paths: WorkPaths): string
 }
 
+/** Two ways to do the same work, run in pairs: what the second costs above the first. */
+export interface PairWork {
+  readonly kind: 'pair'
+  readonly name: string
+  readonly summary: string
+  readonly plain: FileWork
+  readonly other: FileWork
+}
+
 export type Work = FileWork | GrowingWork | IdleWork | StartWork
 
 export interface WorkPaths {
@@ -150,6 +159,33 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       config: () => DUMMY_TO_STDOUT
     }
   ]
+}
+
+/** What is measured in pairs, of Spillway alone. */
+export function pairs({ apache }: LogFiles): PairWork[] {
+  const work = (name: string, summary: string, config: FileWork['config']): FileWork => {
+    return { kind: 'file', name, summary, input: apache, records: apache.lines, config }
+  }
+  return [
+    {
+      kind: 'pair',
+      name: 'storage',
+      summary: 'regex work with storage.type filesystem and db against memory',
+      plain: work('storage_memory', 'in memory', paths => tailToFile(paths, 'apache2', '')),
+      other: work('storage_filesystem', 'on disk, with receipts', onDisk)
+    }
+  ]
+}
+
+/** The regex work with chunks on disk and positions that move when they are. */
+function onDisk(paths: WorkPaths): string {
+  const { outputFolder } = paths
+  return tailToFile(paths, 'apache2', '')
+    .replace('[SERVICE]\n', `[SERVICE]\n    storage.path ${outputFolder}/storage\n`)
+    .replace(
+      '[INPUT]\n',
+      `[INPUT]\n    storage.type   filesystem\n    db             ${outputFolder}/positions.db\n`
+    )
 }
 
 /**
