@@ -15,6 +15,9 @@ export const POOLED_BUFFERS_MAX = 3
 /** Chunks of one input that may be on their way to outputs before `ready` makes the input wait. */
 export const CHUNKS_UNDER_WAY_MAX = 2
 
+/** Chunks with a file that are in memory at once, unless `storage.max_chunks_up` says otherwise. */
+export const CHUNKS_UP_MAX = 128
+
 /** Tags of an emitter that are kept without an open chunk: they come from record data and have no end. */
 export const TAGS_IDLE_MAX = 1_000
 

@@ -170,7 +170,8 @@ export class Backlog implements TaskOwner, ChunkHolder {
 
   #sendSome(): void {
     for (const task of this.#held) {
-      if (this.#bytes >= this.#bytesMax) return
+      // One is always on its way, however low the limit.
+      if (this.#bytes > 0 && this.#bytes >= this.#bytesMax) return
       this.#send(task)
     }
   }

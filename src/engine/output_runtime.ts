@@ -260,7 +260,8 @@ export class OutputRuntime implements DeliveryTarget {
       this.#end(delivery)
       return
     }
-    if (delivery.left !== undefined) this.#note(delivery, delivery.left)
+    const hasChanged = answer.retry.length < view.events
+    if (delivery.left !== undefined && hasChanged) this.#note(delivery, delivery.left)
     const rest = { bytes: pick(view.bytes, answer.retry), events: answer.retry.length }
     this.#retry(delivery, answer, { ...view, ...rest })
   }

@@ -8,19 +8,6 @@ import type { ChunkFile } from '../storage/chunk_file.ts'
 import type { ChunkStore } from '../storage/chunk_store.ts'
 import type { RouteDelivery, Task } from './task.ts'
 
-/** Keeps what can be kept of a task that no output works on any more; says so, and what is lost. */
-export function leave(task: Task, chunks: ChunkStore | undefined, log: Logger): void {
-  const { chunk } = task
-  const wasFound = chunk.stored !== undefined && chunk.file === undefined
-  const outcome = wasFound ? { storedEvents: chunk.events } : store(task, chunks)
-  for (const delivery of task.deliveries) {
-    report(delivery, outcome, log)
-    delivery.output.abandon(delivery, outcome.storedEvents)
-  }
-  task.abandon(outcome.storedEvents)
-  if (outcome.storedEvents === chunk.events) for (const receipt of chunk.receipts) receipt()
-}
-
 interface Outcome {
   /** Events, from the first, that are on disk. */
   readonly storedEvents: number
@@ -28,30 +15,81 @@ interface Outcome {
   readonly failure?: string
 }
 
-function report(delivery: RouteDelivery, { failure }: Outcome, log: Logger): void {
-  const { task, output, events } = delivery
-  const { chunk, owner } = task
-  const what =
-    `chunk '${chunk.id}', ${events} records, ${chunk.size} bytes: ` +
-    `input=${owner.label} > output=${output.label}`
-  if (failure === undefined) log.info(`[engine] not delivered, kept on disk: ${what}`)
-  else log.error(`[engine] not delivered and not kept, ${failure}: ${what}`)
+/** Chunks of one route that had the same end. */
+interface Sum {
+  readonly level: 'info' | 'warn' | 'error'
+  chunks: number
+  records: number
+  bytes: number
 }
 
-function store(task: Task, chunks: ChunkStore | undefined): Outcome {
-  if (chunks === undefined) return { storedEvents: 0, failure: 'there is no storage.path' }
-  const { chunk, deliveries, owner } = task
-  const outputs = [...deliveries].map(({ output }) => output.label)
-  const origin = { tag: chunk.tag, input: owner.label, outputs }
-  const file: ChunkFile = chunk.file ?? chunks.newFile(chunk.id, chunk.input, origin)
-  try {
-    if (chunk.isUp) file.append(chunk.bytes, chunk.events)
-    if (chunk.file === undefined) noteLeft(deliveries, file)
-    file.seal()
-    return { storedEvents: chunk.events }
-  } catch (error) {
-    return { storedEvents: file.storedEvents, failure: systemError(error).text }
+/** Keeps what can be kept of tasks that no output works on any more. */
+export class Leftovers {
+  readonly #store: ChunkStore | undefined
+  readonly #log: Logger
+  readonly #sums = new Map<string, Sum>()
+
+  constructor(store: ChunkStore | undefined, log: Logger) {
+    this.#store = store
+    this.#log = log
   }
+
+  keep(task: Task): void {
+    const { chunk, deliveries } = task
+    const wasFound = chunk.stored !== undefined && chunk.file === undefined
+    const outcome = wasFound ? { storedEvents: chunk.events } : this.#write(task)
+    for (const delivery of deliveries) {
+      this.#note(delivery, outcome)
+      delivery.output.abandon(delivery, outcome.storedEvents)
+    }
+    task.abandon(outcome.storedEvents)
+    if (outcome.storedEvents === chunk.events) for (const receipt of chunk.receipts) receipt()
+  }
+
+  /** Says what became of all tasks, a line for each route and end. */
+  report(): void {
+    for (const [what, { level, chunks, records, bytes }] of this.#sums) {
+      this.#log[level](
+        `[engine] not delivered, ${what} (${chunks} chunks, ${records} records, ${bytes} bytes)`
+      )
+    }
+    this.#sums.clear()
+  }
+
+  #note({ task, output, events }: RouteDelivery, { failure }: Outcome): void {
+    const { chunk, inputLabel } = task
+    const [level, end] = endOf(failure, chunk.receipts.length > 0)
+    const what = `${end}: input=${inputLabel} > output=${output.label}`
+    const sum = this.#sums.get(what) ?? { level, chunks: 0, records: 0, bytes: 0 }
+    this.#sums.set(what, sum)
+    sum.chunks++
+    sum.records += events
+    sum.bytes += chunk.size
+  }
+
+  #write(task: Task): Outcome {
+    if (this.#store === undefined) return { storedEvents: 0, failure: 'there is no storage.path' }
+    const { chunk, deliveries, inputLabel } = task
+    const outputs = [...deliveries].map(({ output }) => output.label)
+    const origin = { tag: chunk.tag, input: inputLabel, outputs }
+    const file = chunk.file ?? this.#store.newFile(chunk.id, chunk.input, origin)
+    try {
+      if (chunk.isUp) file.append(chunk.bytes, chunk.events)
+      if (chunk.file === undefined) noteLeft(deliveries, file)
+      file.seal()
+      return { storedEvents: chunk.events }
+    } catch (error) {
+      return { storedEvents: file.storedEvents, failure: systemError(error).text }
+    }
+  }
+}
+
+/** How to call what happened to a chunk. @param hasReceipts Its input does not think that it is done with. */
+function endOf(failure: string | undefined, hasReceipts: boolean): readonly [Sum['level'], string] {
+  if (failure === undefined) return ['info', 'kept on disk']
+  return hasReceipts
+    ? ['warn', 'to be had again from where it came from']
+    : ['error', `lost, as ${failure}`]
 }
 
 /** A new file knows nothing of what outputs have taken of the chunk. */

@@ -19,7 +19,7 @@ import type { InputRuntime, InputWorld } from './input_runtime.ts'
 import { type FilterRuntime, InstanceFactory } from './instance_factory.ts'
 import { inputName, Ledger, type LedgerRow, routeName, rowText } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
-import { leave } from './persistence.ts'
+import { Leftovers } from './persistence.ts'
 import type { StorageType } from './receipt.ts'
 import { Router } from './router.ts'
 import { Storage } from './storage.ts'
@@ -339,11 +339,13 @@ export class Pipeline {
   /** Takes all chunks out of the hands of outputs and keeps them on disk, where there is one. */
   #leaveTasks(): void {
     for (const output of this.#outputs) output.leave()
+    const leftovers = new Leftovers(this.storage.store, this.#world.log)
     for (const task of this.#tasks.values()) {
       if (this.#left.has(task)) continue
       this.#left.add(task)
-      leave(task, this.storage.store, this.#world.log)
+      leftovers.keep(task)
     }
+    leftovers.report()
   }
 
   /** Chunks that are on their way, or will be. */

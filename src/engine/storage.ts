@@ -1,6 +1,7 @@
 /** What the service section says of storage, made: the store, the chunks in memory, dead letters. */
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
+import { CHUNKS_UP_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
 import type { ServiceSettings } from '../config/service.ts'
@@ -42,7 +43,8 @@ export class Storage {
     const { log, clock, metrics, disk } = world
     const root = service['storage.path']
     this.#world = world
-    this.up = new UpChunks(service['storage.max_chunks_up'], this.pool, onRoom)
+    // 0 stands for the default, as in Fluent Bit.
+    this.up = new UpChunks(service['storage.max_chunks_up'] || CHUNKS_UP_MAX, this.pool, onRoom)
     this.guard = new DiskGuard(
       log,
       clock,
