@@ -41,6 +41,6 @@ export {
   type Input,
   type Output
 } from './plugin/define.ts'
-export { type Delivery, drop, OK, retry } from './plugin/delivery.ts'
+export { type Delivery, drop, OK, partial, type PartialDelivery, retry } from './plugin/delivery.ts'
 export { decodeEvents, type DecodedEvent, writeEventHeader } from './record/event.ts'
 export { type Constant, constant, type EventView, Key } from './record/event_view.ts'

@@ -10,8 +10,9 @@ import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { ChunkView } from '../plugin/context.ts'
 import type { Output } from '../plugin/define.ts'
-import { type Delivery, drop, type PartialDelivery, retry } from '../plugin/delivery.ts'
+import { type Delivery, drop, OK, type PartialDelivery, retry } from '../plugin/delivery.ts'
 import type { Chunk } from '../storage/chunk.ts'
+import { answerProblem } from './answer_check.ts'
 import type { FilterChain } from './filter_chain.ts'
 import { NO_LIMIT, retryDelaySeconds } from './retry.ts'
 import { type DeliveryTarget, pick, type RouteDelivery, type Task } from './task.ts'
@@ -209,8 +210,9 @@ export class OutputRuntime implements DeliveryTarget {
     try {
       up.hold(chunk)
       view = delivery.view(processors, concurrency === 1 ? this.#processed : new MsgpackWriter())
-      const flushed = this.#output.flush(view)
-      answer = flushed instanceof Promise ? await flushed : flushed
+      // Processors may leave nothing to send.
+      const flushed = view.events === 0 ? OK : this.#output.flush(view)
+      answer = this.#checked(flushed instanceof Promise ? await flushed : flushed, view)
     } catch (error) {
       answer = view === undefined ? this.#unreadable(chunk, error) : this.#failed(error)
     }
@@ -221,6 +223,13 @@ export class OutputRuntime implements DeliveryTarget {
       up.release(chunk)
     }
     this.#pump()
+  }
+
+  #checked(answer: Delivery, view: ChunkView): Delivery {
+    const problem = answerProblem(answer, view.events)
+    if (problem === undefined) return answer
+    this.#world.log.error(`[output:${this.settings.label}] flush gave a wrong answer: ${problem}`)
+    return retry('wrong_answer')
   }
 
   #failed(error: unknown): Delivery {
@@ -247,13 +256,18 @@ export class OutputRuntime implements DeliveryTarget {
   }
 
   #settlePartly(delivery: RouteDelivery, answer: PartialDelivery, view: ChunkView): void {
-    let taken = view.events - answer.retry.length
+    const rest = { bytes: pick(view.bytes, answer.retry), events: answer.retry.length }
+    let taken = view.events - rest.events
+    let takenBytes = view.bytes.length - rest.bytes.length
     for (const { reason, events } of answer.drop) {
+      const bytes = pick(view.bytes, events)
       taken -= events.length
-      this.#giveUpSome(delivery, view, reason, events)
+      takenBytes -= bytes.length
+      this.#giveUpSome(delivery, bytes, reason, events)
     }
     delivery.account.delivered += taken
     this.#counters.records.add(taken)
+    this.#counters.bytes.add(takenBytes)
     if (answer.drop.length > 0) this.#counters.errors.add(1)
     delivery.keepOnly(view, answer.retry, this.settings.processors !== undefined)
     if (answer.retry.length === 0) {
@@ -262,17 +276,15 @@ export class OutputRuntime implements DeliveryTarget {
     }
     const hasChanged = answer.retry.length < view.events
     if (delivery.left !== undefined && hasChanged) this.#note(delivery, delivery.left)
-    const rest = { bytes: pick(view.bytes, answer.retry), events: answer.retry.length }
     this.#retry(delivery, answer, { ...view, ...rest })
   }
 
   #giveUpSome(
     delivery: RouteDelivery,
-    view: ChunkView,
+    bytes: Buffer,
     reason: string,
     events: readonly number[]
   ): void {
-    const bytes = pick(view.bytes, events)
     this.#keep(delivery, reason, bytes, events.length)
     this.#countLost(delivery, reason, events.length, bytes.length)
     delivery.task.lose(reason, delivery.inChunk(events))
@@ -290,8 +302,10 @@ export class OutputRuntime implements DeliveryTarget {
         `[engine] flush backlog chunk '${chunk.id}' succeeded: ${this.#where(task)}`
       )
     }
-    this.#counters.records.add(chunk.events)
-    this.#counters.bytes.add(chunk.size)
+    // Fluent Bit counts what the chunk held before processors; of a part there is only what was sent.
+    const isWhole = !delivery.isPartlyTaken
+    this.#counters.records.add(isWhole ? chunk.events : view.events)
+    this.#counters.bytes.add(isWhole ? chunk.size : view.bytes.length)
     delivery.account.delivered += view.events
     this.#end(delivery)
   }
@@ -307,14 +321,14 @@ export class OutputRuntime implements DeliveryTarget {
       this.#world.log.info(
         `[engine] chunk '${task.chunk.id}' is not retried (no retry config): ${this.#where(task)}`
       )
-      this.#giveUp(delivery, 'no_retries', view)
+      this.#giveUp(delivery, 'no_retries', view, answer.reason)
     } else if (retryLimit !== NO_LIMIT && delivery.failures >= retryLimit) {
       this.#world.log.error(
         `[engine] chunk '${task.chunk.id}' cannot be retried: task_id=${task.id}, ` +
           `input=${task.owner.label} > output=${this.settings.label}`
       )
       this.#counters.retriesFailed.add(1)
-      this.#giveUp(delivery, 'retries_exhausted', view)
+      this.#giveUp(delivery, 'retries_exhausted', view, answer.reason)
     } else this.#retryLater(delivery, answer.waitMs)
   }
 
@@ -352,12 +366,15 @@ export class OutputRuntime implements DeliveryTarget {
     this.#giveUp(delivery, 'storage_limit')
   }
 
-  /** @param view What is given up, where the output has seen it: it may become a dead letter. */
-  #giveUp(delivery: RouteDelivery, reason: string, view?: ChunkView): void {
+  /**
+   * @param view What is given up, where the output has seen it: it may become a dead letter.
+   * @param cause What the output said last, for the letter.
+   */
+  #giveUp(delivery: RouteDelivery, reason: string, view?: ChunkView, cause = ''): void {
     const { task } = delivery
     if (view !== undefined) {
       delivery.countProcessed(view)
-      this.#keep(delivery, reason, view.bytes, view.events)
+      this.#keep(delivery, cause === '' ? reason : `${reason}: ${cause}`, view.bytes, view.events)
     }
     const { events, bytes } = view ?? { events: delivery.events, bytes: undefined }
     this.#countLost(delivery, reason, events, bytes?.length ?? task.chunk.size)
@@ -374,9 +391,9 @@ export class OutputRuntime implements DeliveryTarget {
   #keep(delivery: RouteDelivery, reason: string, bytes: Buffer, events: number): void {
     const { task, failures } = delivery
     const { label: output } = this.settings
-    const { chunk, owner } = task
+    const { chunk, inputLabel: input } = task
     const attempts = failures + 1
-    this.#world.keep({ chunk, bytes, events, input: owner.label, output, reason, attempts })
+    this.#world.keep({ chunk, bytes, events, input, output, reason, attempts })
   }
 
   #end(delivery: RouteDelivery): void {

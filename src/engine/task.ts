@@ -85,6 +85,12 @@ export class Task {
     else for (const event of events) if (!this.#lost.has(event)) this.#lost.set(event, reason)
   }
 
+  /** Numbers of the chunk's events that some output did not get, ascending. */
+  get lost(): readonly number[] {
+    if (this.#allLost === undefined) return [...this.#lost.keys()].toSorted((a, b) => a - b)
+    return Array.from({ length: this.chunk.events }, (_, event) => event)
+  }
+
   /** A delivery has ended, well or not. */
   ended(delivery: RouteDelivery): void {
     if (!this.#open.delete(delivery)) return
@@ -176,6 +182,11 @@ export class RouteDelivery {
   /** Events that are still to be delivered. */
   get events(): number {
     return this.#processed?.events ?? this.left?.length ?? this.task.chunk.events
+  }
+
+  /** True once the output has taken some of the events. */
+  get isPartlyTaken(): boolean {
+    return this.left !== undefined || this.#processed !== undefined
   }
 
   /** What the output is to get now; the chunk must be up. */
