@@ -143,13 +143,15 @@ export class BlockReader {
           )
           count++
         }
-        file.skipsLine = true
+        file.skippedFrom = file.lineStart + consumed
         consumed = end
       }
     }
     file.lineStart += consumed
     file.rest = consumed < end ? copyOf(bytes, consumed, end) : undefined
-    this.#handOn(file, count, file.gzip === undefined ? position - (end - consumed) : position)
+    // A line that is not complete is read again from its start after a restart.
+    const settles = file.skippedFrom ?? position - (end - consumed)
+    this.#handOn(file, count, file.gzip === undefined ? settles : position)
   }
 
   #handOn(file: FollowedFile, count: number, end: number): void {
@@ -161,10 +163,10 @@ export class BlockReader {
   /** Where the first line starts: after zeros that a truncated file begins with, and after a line that is passed over. */
   #firstLine(file: FollowedFile, bytes: Buffer, end: number): number {
     let at = 0
-    if (file.skipsLine) {
+    if (file.skippedFrom !== undefined) {
       const feed = bytes.indexOf(LINE_FEED)
       if (feed < 0 || feed >= end) return end
-      file.skipsLine = false
+      file.skippedFrom = undefined
       at = feed + 1
     }
     if (file.encoding === undefined) while (at < end && bytes[at] === 0) at++

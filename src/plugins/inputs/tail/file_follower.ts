@@ -1,23 +1,35 @@
 /**
  * Follows the files of a `tail` input: finds them, reads what they hold, and notices growth, rotation, truncation and
  * deletion. Busy files are looked at every 100 ms, quiet ones are watched: a notification for each write of a
- * busy file costs ten times as much as looking.
+ * busy file costs ten times as much as looking. While the input is paused, only reading is held back: files
+ * that come and go meanwhile are opened in time, and stay open until they are read.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_file.c, tail_fs_inotify.c.
  */
 import { type Stats, watch } from 'node:fs'
 import { resolve } from 'node:path'
-import { xxh3, XXH3_INPUT_MAX } from '../../../codec/xxh3.ts'
 import type { Matcher } from '../../../parser/onigmo.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import type { Input } from '../../../plugin/define.ts'
 import { BlockReader } from './block_reader.ts'
+import { FileAge } from './file_age.ts'
 import type { EncodingSource } from './file_encoding.ts'
-import { canSearch, compileExclude, findFiles, isExcluded } from './file_scan.ts'
-import { fileKey, FollowedFile, linkStats, openForReading, pathStats } from './followed_file.ts'
+import { canSearch, compileExclude, compilePattern, findFiles, matchesAny } from './file_scan.ts'
+import {
+  closeFile,
+  descriptorStats,
+  fileKey,
+  FollowedFile,
+  linkStats,
+  openForReading,
+  pathStats
+} from './followed_file.ts'
 import { GzipReader } from './gzip_reader.ts'
 import type { TailValues } from './options.ts'
-import { PositionDatabase } from './position_database.ts'
+import type { StoredFile } from './position_database.ts'
+import { Positions } from './positions.ts'
+import { RenamedFiles } from './renamed_files.ts'
 import { composeTag } from './tag_template.ts'
+import { VacantNames } from './vacant_names.ts'
 
 /** How often busy files are looked at. */
 const POLL_MS = 100
@@ -25,8 +37,8 @@ const POLL_MS = 100
 /** A file that did not grow for this long is watched instead. */
 const QUIET_AFTER_MS = 2_000
 
-/** How often the name of a busy file is checked. */
-const NAME_CHECK_MS = 1_000
+/** Waiting files that are looked at with each poll; with more of them, each has its turn less often. */
+const WAITING_LOOKS = 500
 
 /** Blocks of one file that are read before the next file gets its turn. */
 const BLOCKS_PER_TURN = 8
@@ -52,14 +64,11 @@ export class FileFollower implements Input {
   readonly #pending: FollowedFile[] = []
   /** Followed files that are looked at. */
   readonly #busy = new Set<FollowedFile>()
-  /** Files with a settled position that the database does not have yet. */
-  readonly #unsaved = new Set<FollowedFile>()
-  /** Sizes of files that were too old, where reading starts when they change. */
-  readonly #ignoredSizes = new Map<string, number>()
-  /** Inodes of files that were left for their age, by path. */
-  readonly #agedOut = new Map<string, number>()
+  readonly #vacantNames = new VacantNames()
+  readonly #age: FileAge
   readonly #unreadable = new Set<string>()
-  #database: PositionDatabase | undefined
+  /** Undefined without `db`. */
+  #positions: Positions | undefined
   #readFromHead: boolean
   #watchCount = 0
   #reading = false
@@ -71,25 +80,30 @@ export class FileFollower implements Input {
     this.#values = values
     this.#context = context
     this.#readFromHead = values.read_from_head
+    this.#age = new FileAge(values, context.clock)
     this.#excluded = (values.exclude_path ?? []).map(compileExclude)
     const parser = values.parser === undefined ? undefined : context.parser(values.parser)
     if (values.parser !== undefined && parser === undefined) {
       context.log.error(`parser '${values.parser}' is not registered`)
     }
-    const settled = values.db === undefined ? undefined : (file: FollowedFile) => this.#save(file)
+    const settled =
+      values.db === undefined ? undefined : (file: FollowedFile) => this.#positions?.save(file)
     this.#reader = new BlockReader(context, values, parser, settled)
   }
 
   start(): void {
-    this.#openDatabase()
-    this.#scan()
-    this.#forgetStaleRows()
-    if (this.#values.read_newly_discovered_files_from_head) this.#readFromHead = true
     const context = this.#context
-    context.every(this.#settings.refreshMs, () => this.#scan())
-    context.every(this.#values.rotate_wait * 1000, () => this.#purge())
-    context.every(this.#pollMs(), () => this.#poll())
-    context.every(this.#values.watcher_interval * 1000, () => this.#checkLinks())
+    const { db } = this.#values
+    if (db !== undefined) {
+      this.#positions = new Positions(resolve(this.#workingDirectory, db), this.#values, context)
+    }
+    this.#scan()
+    if (this.#positions !== undefined) this.#recover(this.#positions)
+    if (this.#values.read_newly_discovered_files_from_head) this.#readFromHead = true
+    context.always(this.#settings.refreshMs, () => this.#scan())
+    context.always(this.#values.rotate_wait * 1000, () => this.#purge())
+    context.always(this.#pollMs(), () => this.#poll())
+    context.always(this.#values.watcher_interval * 1000, () => this.#checkLinks())
     void this.#readPending()
   }
 
@@ -100,8 +114,7 @@ export class FileFollower implements Input {
   stop(): void {
     this.#stopped = true
     for (const file of this.#files.values()) this.#close(file)
-    this.#saveAll()
-    this.#database?.close()
+    this.#positions?.close()
   }
 
   #pollMs(): number {
@@ -125,47 +138,40 @@ export class FileFollower implements Input {
   /** Opens a file that a pattern matched, unless it is known, excluded or too old. */
   #consider(path: string): void {
     const stats = pathStats(path)
-    if (stats === undefined || !stats.isFile() || isExcluded(path, this.#excluded)) return
-    if (this.#files.has(fileKey(stats.dev, stats.ino)) || this.#isTooOld(path, stats)) return
-    const ignored = this.#values.ignore_older > 0 ? this.#ignoredSizes.get(path) : undefined
-    this.#ignoredSizes.delete(path)
-    const start = ignored !== undefined && ignored <= stats.size ? ignored : undefined
-    this.#open(path, stats, start)
+    if (stats === undefined || !stats.isFile() || matchesAny(path, this.#excluded)) return
+    if (this.#files.has(fileKey(stats.dev, stats.ino))) return
+    if (this.#age.passesOver(path, stats)) return
+    const file = this.#open(path, path)
+    if (file === undefined) return
+    file.seek(this.#startOf(file))
+    this.#positions?.save(file)
+    this.#enqueue(file)
   }
 
-  #isTooOld(path: string, stats: Stats): boolean {
-    const { ignore_older: seconds, ignore_active_older_files: leavesActive } = this.#values
-    if (seconds === 0) return false
-    const isOld = this.#context.clock.now() - seconds * 1000 > stats.mtimeMs
-    const agedOut = this.#agedOut.get(path)
-    if (leavesActive && agedOut !== undefined) {
-      if (agedOut === stats.ino && isOld) return true
-      // Another file has the path now: the position of the old one means nothing.
-      if (agedOut !== stats.ino) this.#ignoredSizes.delete(path)
-      this.#agedOut.delete(path)
-    }
-    if (!isOld) return false
-    this.#ignoredSizes.set(path, stats.size)
-    return true
-  }
-
-  #open(path: string, stats: Stats, start: number | undefined): void {
+  /** Opens the file that is at `place` now as one that was matched as `path`. */
+  #open(path: string, place: string): FollowedFile | undefined {
     const { log } = this.#context
     const tag = composeTag(this.#context.tag, path, this.#settings.tagRegex)
     if ('problem' in tag) {
       log.error(tag.problem)
       log.error(`failed to compose tag for file: ${path}`)
-      return
+      return undefined
     }
     let descriptor: number
     try {
-      descriptor = openForReading(path)
+      descriptor = openForReading(place)
     } catch (error) {
-      this.#reportUnreadable(path, error)
-      return
+      this.#reportUnreadable(place, error)
+      return undefined
     }
-    this.#unreadable.delete(path)
-    const link = linkStats(path)
+    this.#unreadable.delete(place)
+    // Another file may have come to the place since it was looked at.
+    const stats = descriptorStats(descriptor)
+    if (this.#files.has(fileKey(stats.dev, stats.ino))) {
+      closeFile(descriptor)
+      return undefined
+    }
+    const link = linkStats(place)
     const file = new FollowedFile({
       path,
       stats,
@@ -177,9 +183,8 @@ export class FileFollower implements Input {
       encoding: this.#settings.encoding?.()
     })
     this.#files.set(file.key, file)
-    this.#position(file, stats, start)
-    this.#pending.push(file)
     this.#count('files_opened', 'Total number of opened files')
+    return file
   }
 
   /** A folder that is not there or not open to us; said once for a pattern. */
@@ -204,40 +209,60 @@ export class FileFollower implements Input {
       .add(1)
   }
 
-  /** Where reading starts: the stored position, a given one, the beginning or the end. */
-  #position(file: FollowedFile, stats: Stats, start: number | undefined): void {
-    const database = this.#database
-    if (database !== undefined) {
-      this.#change(() => this.#positionFromDatabase(database, file, stats, start))
-    } else if (start !== undefined) file.seek(start)
-    else if (!this.#readFromHead) file.seek(stats.size)
+  /** Where reading starts: the stored position, the end that an old file had, the beginning or the end. */
+  #startOf(file: FollowedFile): number {
+    const positions = this.#positions
+    const start = this.#age.takeStart(file.path, file.stats())
+    // What has the name of a file that was followed before the start came after it.
+    const isNewer =
+      this.#values.read_newly_discovered_files_from_head && positions?.wasFollowed(file.path)
+    const fresh = this.#readFromHead || isNewer === true ? 0 : file.seenSize
+    return positions?.place(file, file.seenSize, fresh, start) ?? start ?? fresh
   }
 
-  #positionFromDatabase(
-    database: PositionDatabase,
-    file: FollowedFile,
-    stats: Stats,
-    start: number | undefined
-  ): void {
-    const row = database.find(file.inode)
-    const isSame =
-      row !== undefined && (!this.#values['db.compare_filename'] || row.name === file.path)
-    if (row !== undefined && !isSame) database.delete(row.id)
-    if (row === undefined || !isSame) {
-      const created = Math.floor(this.#context.clock.now() / 1000)
-      file.databaseId = database.insert(file.path, start ?? 0, file.inode, created)
-      if (start !== undefined) file.seek(start)
-      else if (!this.#readFromHead) file.seek(stats.size)
-    } else {
-      file.databaseId = row.id
-      const isValid = row.offset <= stats.size && this.#markerMatches(file, row)
-      const offset = isValid ? row.offset : 0
-      file.seek(offset === 0 && !this.#readFromHead ? stats.size : offset)
+  // --- files of the last run
+
+  /**
+   * Opens files that were renamed since the last run and not read to their end, and forgets all others. That they have
+   * lost their paths is noticed like any rotation.
+   */
+  #recover(positions: Positions): void {
+    const renamed = new RenamedFiles(this.#workingDirectory)
+    const patterns = this.#settings.paths.map(compilePattern)
+    for (const row of positions.others(this.#inodes())) {
+      // The configuration may have changed: what it does not name any more is not read.
+      if (!matchesAny(row.path, patterns) || matchesAny(row.path, this.#excluded)) continue
+      try {
+        const place = renamed.find(row)
+        if (place !== undefined) this.#recoverOne(row, place)
+      } catch (error) {
+        this.#reportUnreadable(row.path, error)
+      }
     }
-    this.#save(file)
+    if (this.#files.size > 0) positions.forgetOthers(this.#inodes())
+  }
+
+  #recoverOne(row: StoredFile, place: string): void {
+    const stats = pathStats(place)
+    if (stats === undefined || this.#age.isOld(stats)) return
+    const file = this.#open(row.path, place)
+    if (file === undefined) return
+    file.databaseId = row.id
+    file.seek(row.offset)
+    this.#enqueue(file)
+  }
+
+  #inodes(): Set<number> {
+    return new Set([...this.#files.values()].map(file => file.inode))
   }
 
   // --- reading
+
+  /** Lets a file wait for its turn to be read. */
+  #enqueue(file: FollowedFile): void {
+    file.isWaiting = true
+    this.#pending.push(file)
+  }
 
   /** Reads pending files in turns until none has anything left, or the input is paused. */
   async #readPending(): Promise<void> {
@@ -248,7 +273,8 @@ export class FileFollower implements Input {
         const file = this.#pending[0]
         const atEnd = file.closed || (await this.#readTurn(file))
         this.#pending.shift()
-        if (!atEnd) this.#pending.push(file)
+        file.isWaiting = false
+        if (!atEnd) this.#enqueue(file)
         else if (!file.closed) this.#reachedEnd(file)
       }
     } finally {
@@ -260,6 +286,7 @@ export class FileFollower implements Input {
   async #readTurn(file: FollowedFile): Promise<boolean> {
     for (let block = 0; block < BLOCKS_PER_TURN; block++) {
       await this.#context.ready()
+      if (file.closed) return true
       if (this.#stopped || this.#context.paused) return false
       const read = file.gzip === undefined ? this.#read(file) : await this.#readCompressed(file)
       if (read === 0) return true
@@ -327,15 +354,20 @@ export class FileFollower implements Input {
 
   #poll(): void {
     const now = this.#context.clock.now()
-    for (const file of this.#busy) this.#attempt(file, () => this.#pollOne(file, now))
+    for (const file of this.#busy) this.#attempt(file, () => this.#look(file, now))
+    this.#lookAtWaiting(now)
+    this.#fillVacancies(now)
     if (this.#pending.length > 0) void this.#readPending()
   }
 
-  #pollOne(file: FollowedFile, now: number): void {
-    this.#look(file, now)
-    if (!this.#busy.has(file)) return
-    if (now - file.checkedMs >= NAME_CHECK_MS) this.#checkName(file, now)
-    if (now - file.grewMs > QUIET_AFTER_MS && file.rotatedMs === undefined) this.#watch(file)
+  /** Files that wait to be read lose their names and their content like others. */
+  #lookAtWaiting(now: number): void {
+    const everyMs = POLL_MS * Math.ceil(this.#pending.length / WAITING_LOOKS)
+    for (const file of this.#pending) {
+      if (file.closed || now - file.lookedMs < everyMs - POLL_MS / 2) continue
+      file.lookedMs = now
+      this.#attempt(file, () => void this.#notice(file, now))
+    }
   }
 
   /** Does something with a file; a file that the system cannot tell about any more is given up. */
@@ -349,24 +381,50 @@ export class FileFollower implements Input {
 
   /** Reads what a followed file has grown by. */
   #look(file: FollowedFile, now: number): void {
-    const { size, nlink } = file.stats()
-    if (size < file.offset) {
-      this.#context.log.debug(
-        `inode=${file.inode} file truncated ${file.name} (diff: ${size - file.offset} bytes)`
-      )
-      file.seek(0)
-      this.#save(file)
+    const { size, nlink } = this.#notice(file, now)
+    if (size > file.offset) this.#readGrowth(file, size, now)
+    else if (nlink === 0) this.#remove(file)
+    else if (file.hasPath && now - file.grewMs > QUIET_AFTER_MS) this.#watch(file)
+  }
+
+  #readGrowth(file: FollowedFile, size: number, now: number): void {
+    file.grewMs = now
+    this.#unwatch(file)
+    const isLittle = file.gzip === undefined && size - file.offset <= this.#values.buffer_max_size
+    // A little is read at once; more waits for its turn, so that one file does not hold up the rest.
+    if (isLittle && !this.#context.paused) this.#read(file)
+    else {
+      this.#busy.delete(file)
+      this.#enqueue(file)
     }
-    if (size > file.offset) {
-      file.grewMs = now
-      // A little is read at once; more waits for its turn, so that one file does not hold up the rest.
-      if (file.gzip === undefined && size - file.offset <= this.#values.buffer_max_size) {
-        this.#read(file)
-      } else {
-        this.#busy.delete(file)
-        this.#pending.push(file)
-      }
-    } else if (nlink === 0) this.#remove(file)
+  }
+
+  /** What a file is like now; a name or content that it has lost is dealt with. */
+  #notice(file: FollowedFile, now: number): Stats {
+    const stats = this.#statsOf(file, now)
+    if (stats.size < file.seenSize) this.#truncated(file, stats.size)
+    file.seenSize = stats.size
+    return stats
+  }
+
+  /** One look at the path tells about the file too, as long as it is the same. */
+  #statsOf(file: FollowedFile, now: number): Stats {
+    const named = file.hasPath ? pathStats(file.path) : undefined
+    if (named?.ino === file.inode && named.dev === file.device) return named
+    const stats = file.stats()
+    if (file.hasPath) this.#losePath(file, now, stats.nlink)
+    return stats
+  }
+
+  #truncated(file: FollowedFile, size: number): void {
+    this.#context.log.debug(
+      `inode=${file.inode} file truncated ${file.name} (diff: ${size - file.offset} bytes)`
+    )
+    // How many lines they were is not known.
+    const unread = file.seenSize - file.offset + (file.rest?.length ?? 0)
+    if (unread > 0) this.#context.dropped('truncated', 1, unread)
+    file.seek(0)
+    this.#positions?.save(file)
   }
 
   /** Watches a quiet file; any change makes it busy again. */
@@ -387,107 +445,117 @@ export class FileFollower implements Input {
   }
 
   #wake(file: FollowedFile): void {
-    file.watcher?.close()
-    file.watcher = undefined
     if (file.closed) return
     file.grewMs = this.#context.clock.now()
-    file.checkedMs = 0
+    this.#unwatch(file)
+    this.#poll()
+  }
+
+  /** A file that is watched no longer is looked at. */
+  #unwatch(file: FollowedFile): void {
+    if (file.watcher === undefined) return
+    file.watcher.close()
+    file.watcher = undefined
     this.#busy.add(file)
-    if (!this.#context.paused) this.#poll()
   }
 
   // --- rotation and deletion
 
-  #checkName(file: FollowedFile, now: number): void {
-    file.checkedMs = now
-    if (file.rotatedMs !== undefined) {
-      this.#fillVacancy(file)
-      return
+  /** The path of a file leads elsewhere, or nowhere. */
+  #losePath(file: FollowedFile, now: number, nlink: number): void {
+    file.hasPath = false
+    this.#vacantNames.add(file.path, now)
+    if (nlink === 0) return
+    if (file.linkInode !== undefined && linkStats(file.path) === undefined) {
+      this.#context.log.info(`inode=${file.linkInode} link_rotated: ${file.path}`)
     }
-    if (file.stats().nlink > 0 && this.#hasMoved(file)) this.#rotated(file, now)
-  }
-
-  #hasMoved(file: FollowedFile): boolean {
-    if (file.linkInode !== undefined) {
-      const link = linkStats(file.path)
-      if (link === undefined) {
-        this.#context.log.info(`inode=${file.linkInode} link_rotated: ${file.path}`)
-        return true
-      }
-      if (link.ino !== file.linkInode) return true
-    }
-    const named = pathStats(file.path)
-    return named === undefined || named.ino !== file.inode
-  }
-
-  #checkLinks(): void {
-    const now = this.#context.clock.now()
-    for (const file of this.#files.values()) {
-      if (file.linkInode === undefined || file.stage !== 'followed') continue
-      this.#attempt(file, () => this.#checkName(file, now))
-    }
+    this.#rotated(file, now)
   }
 
   #rotated(file: FollowedFile, now: number): void {
     const oldName = file.name
     file.name = file.currentName()
     file.rotatedMs = now
-    file.vacantName = file.path
     this.#context.log.info(`inode=${file.inode} handle rotation(): ${oldName} => ${file.name}`)
     this.#count('files_rotated', 'Total number of rotated files')
-    const { databaseId, name } = file
-    if (databaseId !== undefined) this.#change(() => this.#database?.rotate(databaseId, name))
-    file.watcher?.close()
-    file.watcher = undefined
-    this.#busy.add(file)
-    this.#fillVacancy(file)
+    this.#positions?.rename(file)
+    this.#unwatch(file)
   }
 
-  /** Opens the new file that took the name of a rotated one, as soon as it is there. */
-  #fillVacancy(file: FollowedFile): void {
-    const path = file.vacantName
-    if (path === undefined) return
-    const stats = pathStats(path)
-    if (stats === undefined || stats.ino === file.inode) return
-    file.vacantName = undefined
-    this.#consider(path)
-    void this.#readPending()
+  /** A link that was made anew counts as a rotation, even if it leads to the same file; it may have the same inode. */
+  #checkLinks(): void {
+    const now = this.#context.clock.now()
+    for (const file of this.#files.values()) {
+      if (file.linkInode === undefined || !file.hasPath) continue
+      this.#attempt(file, () => {
+        if (linkStats(file.path)?.ino === file.linkInode) this.#notice(file, now)
+        else this.#losePath(file, now, file.stats().nlink)
+      })
+    }
   }
 
-  /** Closes rotated files whose time is over, deleted files, and files that got too old. */
+  /** Opens the new files that took the names of others. */
+  #fillVacancies(now: number): void {
+    for (const path of this.#vacantNames.current(now)) {
+      const stats = pathStats(path)
+      if (stats === undefined) continue
+      const key = fileKey(stats.dev, stats.ino)
+      if (!this.#files.has(key)) this.#consider(path)
+      const file = this.#files.get(key)
+      if (file?.path === path && file.hasPath) this.#vacantNames.delete(path)
+    }
+  }
+
+  /** Closes rotated and deleted files that are done with, and files that got too old. */
   #purge(): void {
     const now = this.#context.clock.now()
     for (const file of this.#files.values()) this.#attempt(file, () => this.#purgeOne(file, now))
   }
 
   #purgeOne(file: FollowedFile, now: number): void {
-    const { size, nlink, mtimeMs } = file.stats()
-    const isRead = file.offset >= size
-    if (file.rotatedMs !== undefined && isRead) {
-      if (now - file.rotatedMs >= this.#values.rotate_wait * 1000) this.#close(file)
-    } else if (nlink === 0 && isRead) this.#remove(file)
-    else if (this.#values.ignore_active_older_files) this.#ageOut(file, now, mtimeMs)
+    if (file.isWaiting) return
+    const stats = this.#notice(file, now)
+    // A watched file that grew has lost its notification.
+    if (stats.size > file.offset) this.#unwatch(file)
+    else if (stats.nlink === 0) this.#remove(file)
+    // The position of a closed file does not move any more.
+    else if (file.isSettled) this.#closeFinished(file, stats, now)
   }
 
-  #ageOut(file: FollowedFile, now: number, mtimeMs: number): void {
-    const { ignore_older: seconds } = this.#values
-    if (seconds === 0 || now - seconds * 1000 <= mtimeMs) return
-    this.#agedOut.set(file.path, file.inode)
-    this.#ignoredSizes.set(file.path, file.lineStart)
+  /** Closes a file that was read to its end if its time is over. */
+  #closeFinished(file: FollowedFile, stats: Stats, now: number): void {
+    if (file.rotatedMs !== undefined) this.#closeRotated(file, file.rotatedMs, now)
+    else if (this.#age.leaves(stats)) {
+      this.#age.leave(file, stats)
+      this.#close(file)
+    }
+  }
+
+  /** Closes a renamed file once nobody has written to it for `rotate_wait`. */
+  #closeRotated(file: FollowedFile, rotatedMs: number, now: number): void {
+    if (now - Math.max(rotatedMs, file.grewMs) < this.#values.rotate_wait * 1000) return
+    this.#giveUpRest(file)
+    this.#positions?.save(file)
     this.#close(file)
   }
 
   /** Closes a file that was deleted, and forgets its position. */
   #remove(file: FollowedFile): void {
-    const { databaseId } = file
-    if (databaseId !== undefined) this.#change(() => this.#database?.delete(databaseId))
-    file.databaseId = undefined
+    this.#giveUpRest(file)
+    this.#positions?.forget(file)
     this.#close(file)
+  }
+
+  /** Counts a last line that has no end and will get none. */
+  #giveUpRest(file: FollowedFile): void {
+    if (file.rest === undefined) return
+    this.#context.dropped('unfinished_line', 1, file.rest.length)
+    file.seek(file.offset)
   }
 
   #close(file: FollowedFile): void {
     if (file.closed) return
-    this.#saveAll()
+    this.#positions?.saveAll()
     file.close()
     this.#files.delete(file.key)
     this.#busy.delete(file)
@@ -499,90 +567,6 @@ export class FileFollower implements Input {
     this.#count('files_closed', 'Total number of closed files')
     const { tag } = file.sink
     if (![...this.#files.values()].some(other => other.sink.tag === tag)) this.#context.forget(tag)
-  }
-
-  // --- positions
-
-  #openDatabase(): void {
-    const path = this.#values.db
-    if (path === undefined) return
-    try {
-      this.#database = new PositionDatabase(resolve(this.#workingDirectory, path), {
-        sync: this.#values['db.sync'],
-        locking: this.#values['db.locking'],
-        journalMode: this.#values['db.journal_mode']
-      })
-    } catch (error) {
-      this.#context.log.error(`[sqldb] cannot open database ${path}`)
-      throw new Error(`could not open/create database: ${describe(error)}`, { cause: error })
-    }
-  }
-
-  #forgetStaleRows(): void {
-    if (this.#database === undefined || this.#files.size === 0) return
-    const database = this.#database
-    this.#change(() => {
-      const count = database.deleteOthers([...this.#files.values()].map(file => file.inode))
-      this.#context.log.info(
-        `db: delete unmonitored stale inodes from the database: count=${count}`
-      )
-    })
-  }
-
-  /** Has the settled position of a file written soon, with those of other files. */
-  #save(file: FollowedFile): void {
-    if (this.#database === undefined) return
-    if (this.#unsaved.size === 0) setImmediate(() => this.#saveAll())
-    this.#unsaved.add(file)
-  }
-
-  #saveAll(): void {
-    const database = this.#database
-    if (database === undefined || this.#unsaved.size === 0) return
-    const files = [...this.#unsaved]
-    this.#unsaved.clear()
-    this.#change(() =>
-      database.transaction(() => {
-        for (const file of files) this.#saveOne(database, file)
-      })
-    )
-  }
-
-  #saveOne(database: PositionDatabase, file: FollowedFile): void {
-    if (file.databaseId === undefined || file.closed) return
-    const bytes = this.#markerBytes(file, file.settledOffset)
-    const marker = bytes.length === 0 ? 0n : xxh3(bytes)
-    database.update(file.databaseId, file.settledOffset, marker, bytes.length)
-  }
-
-  /**
-   * Changes the database. A failure (it is locked, the disk is full) is reported and reading goes on: the position of a
-   * file that grows is written again with its next lines.
-   */
-  #change(action: () => void): void {
-    try {
-      action()
-    } catch (error) {
-      this.#context.log.error(`db: cannot store positions: ${describe(error)}`)
-      this.#context
-        .counter('spillway_input_db_failures_total', 'Failed changes of the position database.')
-        .add(1)
-    }
-  }
-
-  #markerMatches(
-    file: FollowedFile,
-    row: { offset: number; marker: bigint; markerSize: number }
-  ): boolean {
-    if (row.offset <= 0 || row.markerSize === 0) return true
-    const bytes = this.#markerBytes(file, row.offset)
-    return bytes.length === row.markerSize && BigInt.asIntN(64, xxh3(bytes)) === row.marker
-  }
-
-  /** The bytes before a position that its marker is made from. */
-  #markerBytes(file: FollowedFile, offset: number): Buffer {
-    const size = Math.min(offset, XXH3_INPUT_MAX)
-    return file.readAt(offset - size, size)
   }
 
   #count(what: string, help: string): void {

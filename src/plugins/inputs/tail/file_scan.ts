@@ -31,12 +31,20 @@ function withHome(pattern: string): string {
   return /^~(?=\/|$)/.test(pattern) ? homedir() + pattern.slice(1) : pattern
 }
 
-/** True when a whole path matches a pattern of `exclude_path`; `*` stands for slashes too, as in fnmatch(3). */
-export function isExcluded(path: string, patterns: readonly RegExp[]): boolean {
+/** True when a whole path matches one of the patterns. */
+export function matchesAny(path: string, patterns: readonly RegExp[]): boolean {
   return patterns.some(pattern => pattern.test(path))
 }
 
-/** Compiles a pattern of `exclude_path`. */
+/**
+ * Compiles a pattern that `findFiles` takes, for paths of files that are gone. `*` stands for slashes too, so that it
+ * matches all that the pattern would find, and more.
+ */
+export function compilePattern(pattern: string): RegExp {
+  return compileExclude(withHome(pattern).replaceAll(/\/{2,}/g, '/'))
+}
+
+/** Compiles a pattern of `exclude_path`; `*` stands for slashes too, as in fnmatch(3). */
 export function compileExclude(pattern: string): RegExp {
   let source = ''
   for (let index = 0; index < pattern.length; index++) {

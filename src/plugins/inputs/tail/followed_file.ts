@@ -37,20 +37,24 @@ export class FollowedFile {
   /** Undefined for UTF-8, which is taken as it is. */
   readonly encoding: FileEncoding | undefined
   stage: FileStage = 'static'
+  /** True while its turn to be read is to come: there may be bytes that were not read, and it is not to be closed. */
+  isWaiting = false
   /** Bytes read from the file. */
   offset = 0
   /** Position of the first byte of `rest` in the file; for compressed files in what is in it. */
   lineStart = 0
   /** The start of a line whose end was not read yet. */
   rest: Buffer | undefined
-  /** True while the rest of a line that is too long is passed over. */
-  skipsLine = false
+  /** Where a line starts that is too long and whose rest is passed over; undefined while none is. */
+  skippedFrom: number | undefined
   /** True once a long line was reported, which is done once a file. */
   reportedLongLine = false
-  /** When the file was found to be renamed, in milliseconds; undefined while it has its name. */
+  /** Bytes that the file is known to have had; it was truncated when it has less. */
+  seenSize: number
+  /** False once the file was renamed or deleted: `path` leads to nothing or to another file. */
+  hasPath = true
+  /** When the file was found to be renamed, in milliseconds. */
   rotatedMs: number | undefined
-  /** The name that a file has lost and a new one may take. */
-  vacantName: string | undefined
   /** Row of the position database. */
   databaseId: number | undefined
   /** Position that the database should hold; see `settle`. */
@@ -61,8 +65,8 @@ export class FollowedFile {
   watchNumber = 0
   /** When the file last grew, in milliseconds. */
   grewMs = 0
-  /** When its name was last checked, in milliseconds. */
-  checkedMs = 0
+  /** When it was last looked at while it waited to be read, in milliseconds. */
+  lookedMs = 0
   closed = false
   readonly #unsettled: { readonly end: number; settled: boolean }[] = []
 
@@ -81,6 +85,7 @@ export class FollowedFile {
     this.name = parts.path
     this.inode = parts.stats.ino
     this.device = parts.stats.dev
+    this.seenSize = parts.stats.size
     this.descriptor = parts.descriptor
     this.linkInode = parts.linkInode
     this.sink = parts.sink
@@ -94,31 +99,31 @@ export class FollowedFile {
     return fileKey(this.device, this.inode)
   }
 
+  /** True when nothing is on its way. */
+  get isSettled(): boolean {
+    return this.#unsettled.length === 0
+  }
+
   /** Sets the position to read from; what was read before is forgotten. */
   seek(offset: number): void {
     this.offset = offset
     this.lineStart = offset
     this.settledOffset = offset
     this.rest = undefined
-    this.skipsLine = false
+    this.skippedFrom = undefined
     this.#unsettled.length = 0
   }
 
   stats(): Stats {
-    return fstatSync(this.descriptor)
+    return descriptorStats(this.descriptor)
   }
 
   /** Reads what follows into `target` at `at`; gives the bytes read, 0 at the end. */
   read(target: Buffer, at: number, count: number): number {
     const read = readSync(this.descriptor, target, at, count, this.offset)
     this.offset += read
+    this.seenSize = Math.max(this.seenSize, this.offset)
     return read
-  }
-
-  /** Bytes of the file from a position on, fewer at its end; the reading position stays. */
-  readAt(position: number, count: number): Buffer {
-    const bytes = Buffer.alloc(count)
-    return bytes.subarray(0, count === 0 ? 0 : readSync(this.descriptor, bytes, 0, count, position))
   }
 
   /** The name that the system knows the file by now. */
@@ -149,7 +154,7 @@ export class FollowedFile {
     this.watcher?.close()
     this.watcher = undefined
     this.gzip?.close()
-    closeSync(this.descriptor)
+    closeFile(this.descriptor)
   }
 }
 
@@ -163,10 +168,25 @@ export function openForReading(path: string): number {
   return openSync(path, 'r')
 }
 
+export function closeFile(descriptor: number): void {
+  closeSync(descriptor)
+}
+
+export function descriptorStats(descriptor: number): Stats {
+  return fstatSync(descriptor)
+}
+
+/** Bytes of an open file from a position on, fewer at its end. */
+export function bytesAt(descriptor: number, position: number, count: number): Buffer {
+  const bytes = Buffer.alloc(count)
+  return bytes.subarray(0, count === 0 ? 0 : readSync(descriptor, bytes, 0, count, position))
+}
+
 /** What a path leads to; undefined when nothing can be told, for whatever reason. */
 export function pathStats(path: string): Stats | undefined {
   try {
-    return statSync(path)
+    // Names without a file are looked at often, and an exception costs six times as much.
+    return statSync(path, { throwIfNoEntry: false })
   } catch {
     return undefined
   }
@@ -175,7 +195,7 @@ export function pathStats(path: string): Stats | undefined {
 /** What a path is, without following a link; undefined when nothing can be told. */
 export function linkStats(path: string): Stats | undefined {
   try {
-    return lstatSync(path)
+    return lstatSync(path, { throwIfNoEntry: false })
   } catch {
     return undefined
   }

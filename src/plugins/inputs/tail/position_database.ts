@@ -1,9 +1,10 @@
 /**
  * Positions of files over a restart, in the SQLite table that Fluent Bit uses, so that either program goes on where the other
  * stopped. Rows are found by inode; the marker is a hash of the bytes before the position and tells a reused inode.
+ * The column `path` is ours: Fluent Bit names its columns and does not see it.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_db.c, tail_sql.h.
  */
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 
 export interface StoredPosition {
   readonly id: number
@@ -13,6 +14,13 @@ export interface StoredPosition {
   /** XXH3 of the `markerSize` bytes before `offset`, signed as SQLite keeps it; size 0 is no marker. */
   readonly marker: bigint
   readonly markerSize: number
+}
+
+/** A row with what tells which file it is of. */
+export interface StoredFile extends StoredPosition {
+  readonly inode: number
+  /** As the pattern matched it; `name` is another one once the file was renamed. */
+  readonly path: string
 }
 
 export interface DatabaseSettings {
@@ -35,12 +43,23 @@ const CREATE_TABLE = `
     created INTEGER,
     rotated INTEGER DEFAULT 0,
     offset_marker INTEGER DEFAULT 0,
-    offset_marker_size INTEGER DEFAULT 0
+    offset_marker_size INTEGER DEFAULT 0,
+    path TEXT
   )`
+
+/** Columns that tables of older versions and of Fluent Bit lack, with their types. */
+const ADDED_COLUMNS = {
+  offset_marker: 'INTEGER DEFAULT 0',
+  offset_marker_size: 'INTEGER DEFAULT 0',
+  path: 'TEXT'
+}
+
+type Row = Record<string, SQLOutputValue>
 
 export class PositionDatabase {
   readonly #database: DatabaseSync
   readonly #find: StatementSync
+  readonly #all: StatementSync
   readonly #insert: StatementSync
   readonly #update: StatementSync
   readonly #rotate: StatementSync
@@ -62,27 +81,33 @@ export class PositionDatabase {
       'SELECT id, name, offset, offset_marker, offset_marker_size FROM in_tail_files WHERE inode=? ORDER BY id DESC'
     )
     this.#find.setReadBigInts(true)
+    this.#all = this.#database.prepare('SELECT * FROM in_tail_files ORDER BY id DESC')
+    this.#all.setReadBigInts(true)
     this.#insert = this.#database.prepare(
       'INSERT INTO in_tail_files (name, offset, inode, created, offset_marker, offset_marker_size) VALUES (?, ?, ?, ?, 0, 0)'
     )
     this.#update = this.#database.prepare(
       'UPDATE in_tail_files SET offset=?, offset_marker=?, offset_marker_size=? WHERE id=?'
     )
-    this.#rotate = this.#database.prepare('UPDATE in_tail_files SET name=?, rotated=1 WHERE id=?')
+    this.#rotate = this.#database.prepare(
+      'UPDATE in_tail_files SET name=?, path=?, rotated=1 WHERE id=?'
+    )
     this.#delete = this.#database.prepare('DELETE FROM in_tail_files WHERE id=?')
   }
 
   /** The newest row of an inode. */
   find(inode: number): StoredPosition | undefined {
     const row = this.#find.get(inode)
-    if (row === undefined) return undefined
-    return {
-      id: Number(row['id']),
-      name: String(row['name']),
-      offset: Number(row['offset'] ?? 0n),
-      marker: BigInt(row['offset_marker'] as bigint),
-      markerSize: Number(row['offset_marker_size'])
-    }
+    return row === undefined ? undefined : storedPosition(row)
+  }
+
+  /** All rows, the newest first. */
+  all(): StoredFile[] {
+    return this.#all.all().map(row => {
+      const position = storedPosition(row)
+      const path = row['path'] === null ? position.name : String(row['path'])
+      return { ...position, inode: Number(row['inode']), path }
+    })
   }
 
   /** Adds a file; `created` is in seconds since the epoch. Gives the row's id. */
@@ -94,9 +119,9 @@ export class PositionDatabase {
     this.#update.run(offset, BigInt.asIntN(64, marker), markerSize, id)
   }
 
-  /** Notes that a file was renamed. */
-  rotate(id: number, name: string): void {
-    this.#rotate.run(name, id)
+  /** Notes that a file was renamed, and under which path it was matched. */
+  rotate(id: number, name: string, path: string): void {
+    this.#rotate.run(name, path, id)
   }
 
   delete(id: number): void {
@@ -104,12 +129,10 @@ export class PositionDatabase {
   }
 
   /** Deletes the rows of all other inodes; gives how many they were. */
-  deleteOthers(inodes: readonly number[]): number {
-    const known = this.#database.prepare('SELECT id, inode FROM in_tail_files').all()
-    const kept = new Set(inodes)
-    const stale = known.filter(row => !kept.has(Number(row['inode'])))
+  deleteOthers(inodes: ReadonlySet<number>): number {
+    const stale = this.all().filter(row => !inodes.has(row.inode))
     this.transaction(() => {
-      for (const row of stale) this.#delete.run(Number(row['id']))
+      for (const row of stale) this.#delete.run(row.id)
     })
     return stale.length
   }
@@ -133,9 +156,19 @@ export class PositionDatabase {
   #addMissingColumns(): void {
     const columns = this.#database.prepare('PRAGMA table_info(in_tail_files)').all()
     const names = new Set(columns.map(column => column['name']))
-    for (const name of ['offset_marker', 'offset_marker_size']) {
+    for (const [name, type] of Object.entries(ADDED_COLUMNS)) {
       if (names.has(name)) continue
-      this.#database.exec(`ALTER TABLE in_tail_files ADD COLUMN ${name} INTEGER DEFAULT 0`)
+      this.#database.exec(`ALTER TABLE in_tail_files ADD COLUMN ${name} ${type}`)
     }
+  }
+}
+
+function storedPosition(row: Row): StoredPosition {
+  return {
+    id: Number(row['id']),
+    name: String(row['name']),
+    offset: Number(row['offset'] ?? 0n),
+    marker: BigInt((row['offset_marker'] ?? 0n) as bigint),
+    markerSize: Number(row['offset_marker_size'])
   }
 }

@@ -6,12 +6,18 @@
  *   file unless skip_long_lines is on.
  * - A stored position moves when the lines before it were delivered or given up, not when they are read.
  * - Lines that no parser gave a time are one nanosecond apart within a block, not stamped one by one.
- * - After a rotation the old name is looked at every second until a new file has it, not only every refresh_interval.
+ * - A pause holds back reading only: names are looked at every 100 ms all the time, those that a rotation or deletion
+ *   left too, and files stay open until they are read, delivered and not written to for rotate_wait. Fluent Bit looks
+ *   at nothing while it is paused, and closes a rotated file after rotate_wait, read or not.
+ * - With db, a file that was renamed while the program was down is found by its inode and read to its end, and a file
+ *   that got the name of one that was followed is read from its beginning. Fluent Bit forgets the first, and without
+ *   read_from_head skips the second.
+ * - What a truncation takes before it was read, and a last line of a rotated or deleted file that has no end, is counted.
  * - buffer_chunk_size only bounds buffer_max_size from below: blocks have one size. static_batch_size and
  *   event_batch_size bound what is read before other work gets a turn, which happens after every block anyway.
  * - Multiline keys are refused in this version.
  */
-import { defineInput } from '../../../plugin/define.ts'
+import { defineInput, type Loss } from '../../../plugin/define.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { compileOnigmo, type Matcher } from '../../../parser/onigmo.ts'
 import { type EncodingSource, genericEncoding, unicodeEncoding } from './file_encoding.ts'
@@ -27,6 +33,7 @@ export const tail = defineInput({
   upstream: 'plugins/in_tail/tail.c',
   receipts: 'position',
   options: TAIL_OPTIONS,
+  losses,
   create(values, context) {
     refuseMultiline(values, context)
     const paths = values.path ?? []
@@ -57,6 +64,23 @@ export const tail = defineInput({
     )
   }
 })
+
+/** Without a database reading from the head begins again at a restart, which loses nothing and sends all twice. */
+function losses(values: TailValues): Loss[] {
+  const found: Loss[] = []
+  if (values.db === undefined && !values.read_from_head) {
+    const message =
+      'a restart goes on at the end of the files: lines that were written meanwhile, or read and not delivered, are lost'
+    found.push({ when: 'stop', key: 'db', message, change: 'db FILE' })
+  }
+  if (!values.skip_long_lines && !values.truncate_long_lines) {
+    const message = `lines longer than ${values.buffer_max_size - 2} bytes are passed over`
+    const change =
+      'a larger buffer_max_size, or truncate_long_lines on, which keeps their beginning'
+    found.push({ when: 'running', key: 'buffer_max_size', message, change })
+  }
+  return found
+}
 
 function refuseMultiline(values: TailValues, context: InputContext): void {
   for (const key of MULTILINE_KEYS) {
