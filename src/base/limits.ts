@@ -26,3 +26,15 @@ export const EMITTER_DRAIN_ROUNDS_MAX = 1_000
 
 /** Bytes that file inputs read at once: larger blocks are no faster and cost memory. */
 export const READ_BLOCK_BYTES = 131_072
+
+/** Dead letters that are on their way to one output at once: those that wait for a retry must not hold up the others. */
+export const LETTERS_UNDER_WAY_MAX = 8
+
+/** Events of a threaded input are sent to the main thread when a tag has this many bytes of them. */
+export const THREAD_BATCH_BYTES = 262_144
+
+/** Bytes that a threaded input may have on their way before `ready` makes it wait: two chunks of the main thread. */
+export const THREAD_BYTES_MAX = 4_096_000
+
+/** A thread that does not answer a stop for this long is ended. */
+export const THREAD_STOP_MS_MAX = 5_000

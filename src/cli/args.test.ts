@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ConfigDocument, MapEntry, Section } from '../config/model.ts'
 import { type Command, parseArguments, type RunCommand } from './args.ts'
-import { type CommandLine, parseCommandLine, type TextCommand } from './commands.ts'
+import { type DlqCommand, parseCommandLine, type TextCommand } from './commands.ts'
 
 function run(...argv: string[]): RunCommand {
   const command = parseArguments(argv)
@@ -321,48 +321,46 @@ test('the value of an option of a run may look like one of check', () => {
   assert.equal(command.kind === 'check' && command.loss, false)
 })
 
-const letters: [string[], CommandLine][] = [
+const letters: [string[], Partial<DlqCommand>][] = [
+  [['dlq', 'list', '-c', 'a.conf'], { action: 'list', configFile: 'a.conf' }],
   [
-    ['dlq', 'list', '-c', 'a.conf'],
-    {
-      kind: 'dlq',
-      action: 'list',
-      configFile: 'a.conf',
-      path: undefined,
-      output: undefined,
-      yes: false,
-      names: []
-    }
+    ['dlq', 'list', '--json', '--path', '/var/letters', '--output', 'http.0'],
+    { action: 'list', path: '/var/letters', output: 'http.0', json: true }
   ],
   [
     ['dlq', '--path=/var/letters', 'show', 'a.flb', '--', '-b.flb'],
-    {
-      kind: 'dlq',
-      action: 'show',
-      configFile: undefined,
-      path: '/var/letters',
-      output: undefined,
-      yes: false,
-      names: ['a.flb', '-b.flb']
-    }
+    { action: 'show', path: '/var/letters', names: ['a.flb', '-b.flb'] }
   ],
   [
-    ['dlq', 'replay', '--config', 'a.conf', '--output', 'http.0', '--yes', 'a.flb'],
+    ['dlq', 'replay', '--config', 'a.conf', '--output', 'http.0', 'a.flb'],
+    { action: 'replay', configFile: 'a.conf', output: 'http.0', names: ['a.flb'] }
+  ],
+  [
+    ['dlq', 'replay', '-ca.conf', '--to=b', '--timeout', '1.5', '-e', 'x.ts', '--plugin', 'y.ts'],
     {
-      kind: 'dlq',
       action: 'replay',
       configFile: 'a.conf',
-      path: undefined,
-      output: 'http.0',
-      yes: true,
-      names: ['a.flb']
+      to: 'b',
+      timeoutSeconds: 1.5,
+      plugins: ['x.ts', 'y.ts']
     }
   ]
 ]
 
 for (const [argv, command] of letters) {
   test(`"${argv.join(' ')}" is a command for dead letters`, () => {
-    assert.deepEqual(parseCommandLine(argv), command)
+    assert.deepEqual(parseCommandLine(argv), {
+      kind: 'dlq',
+      configFile: undefined,
+      path: undefined,
+      output: undefined,
+      names: [],
+      json: false,
+      to: undefined,
+      timeoutSeconds: 60,
+      plugins: [],
+      ...command
+    })
   })
 }
 
@@ -386,7 +384,17 @@ const misused: [string[], string][] = [
   [
     ['dlq', 'show', '-c', 'a.conf'],
     'Cannot show dead letters: none is named; "spillway dlq list" has names'
-  ]
+  ],
+  [
+    ['dlq', 'replay', '--path', '/var/letters'],
+    'Cannot replay dead letters: -c FILE is not given, which has the outputs'
+  ],
+  [['dlq', 'show', '--json', '-c', 'a.conf', 'x'], 'Cannot use --json with show: it is for list'],
+  [['dlq', 'list', '--to', 'b', '-c', 'a.conf'], 'Cannot use --to with list: it is for replay'],
+  ...['0', '-1', '1m', '', '1000001'].map((text): [string[], string] => [
+    ['dlq', 'replay', '-c', 'a.conf', `--timeout=${text}`],
+    `Cannot use --timeout: value must be a number of seconds above 0, 1000000 at most: current value is "${text}"`
+  ])
 ]
 
 for (const [argv, message] of misused) {
@@ -394,7 +402,7 @@ for (const [argv, message] of misused) {
     assert.deepEqual(printed(...argv), {
       kind: 'text',
       text: `${message}\nTry "spillway ${argv[0]} --help"\n`,
-      exitCode: 1
+      exitCode: 2
     })
   })
 }

@@ -33,23 +33,29 @@ const DLQ_ACTIONS = ['list', 'show', 'replay'] as const
 export interface DlqCommand {
   readonly kind: 'dlq'
   readonly action: (typeof DLQ_ACTIONS)[number]
-  /** `-c`; it or `path` is there. */
+  /** `-c`; it or `path` is there, and for a replay it is. */
   readonly configFile: string | undefined
   /** Folder of the letters, instead of the configuration's. */
   readonly path: string | undefined
-  /** Alias or name of an output. */
+  /** Alias or name of the output that gave the letters up; undefined for all. */
   readonly output: string | undefined
-  /** True when nothing is to be asked. */
-  readonly yes: boolean
-  /** Letters that are meant. */
+  /** Letters that are meant; empty for all. */
   readonly names: readonly string[]
+  /** List them as JSON. */
+  readonly json: boolean
+  /** Alias or name of the output to replay to, instead of the one that gave a letter up. */
+  readonly to: string | undefined
+  /** A replay ends when for this long nothing was delivered. */
+  readonly timeoutSeconds: number
+  /** `-e`: plugins that the configuration names. */
+  readonly plugins: readonly string[]
 }
 
 /** Print a text: on standard output, or on standard error where the exit code is not 0. */
 export interface TextCommand {
   readonly kind: 'text'
   readonly text: string
-  readonly exitCode: 0 | 1
+  readonly exitCode: 0 | 2
 }
 
 /** Reads the command line; see `parseArguments`. */
@@ -100,49 +106,105 @@ function parseCheck(argv: readonly string[], environment: ArgumentEnvironment): 
 const DLQ_HELP = `Usage: spillway dlq list|show|replay [OPTION] [NAME...]
 
 Looks after dead letters: the records that outputs gave up, kept by "storage.keep.rejected on".
+The agent may run meanwhile.
 
-  list                    print the names of the letters and why they were given up
-  show NAME...            print the records of letters
-  replay [NAME...]        send letters again, all of them unless named
+  list [NAME...]          print what the letters hold and why they were given up, oldest first
+  show NAME...            print the records of letters as JSON lines, each letter after its note
+  replay [NAME...]        send letters again, all of them unless named, and remove those that are
+                          taken; the exit code is 0 when all were
 
-  -c, --config FILE       the configuration whose letters are meant
+  -c, --config FILE       the configuration whose letters are meant, and whose outputs take them
       --path FOLDER       the folder of the letters, instead of the configuration's
-      --output NAME       alias or name of the output that is meant
-      --yes               do not ask
+      --output NAME       only letters of the output with this alias or name
+      --json              list: a JSON object a line
+      --to NAME           replay: alias or name of the output to send to, instead of the one that
+                          gave the letter up
+      --timeout SECONDS   replay: end when for this long no letter was delivered (60)
+  -e, --plugin FILE       replay: load a plugin that the configuration names
   -h, --help              print this help
 `
 
 const CONFIG = ownOption('config', 'FILE', 'c')
 const PATH = ownOption('path', 'FOLDER')
 const OUTPUT = ownOption('output', 'NAME')
-const YES = ownOption('yes')
+const TO = ownOption('to', 'NAME')
+const TIMEOUT = ownOption('timeout', 'SECONDS')
+const PLUGIN = ownOption('plugin', 'FILE', 'e')
 const HELP = ownOption('help', '', 'h')
+
+const DLQ_OPTIONS = [CONFIG, PATH, OUTPUT, JSON_OUTPUT, TO, TIMEOUT, PLUGIN, HELP]
+
+/** Options that only one action has. */
+const ONLY: ReadonlyMap<OptionSpec, DlqCommand['action']> = new Map([
+  [JSON_OUTPUT, 'list'],
+  [TO, 'replay'],
+  [TIMEOUT, 'replay'],
+  [PLUGIN, 'replay']
+])
+
+const TIMEOUT_DEFAULT = '60'
+const TIMEOUT_SECONDS_MAX = 1_000_000
 
 function parseDlq(argv: readonly string[]): DlqCommand | TextCommand {
   const values = new Map<OptionSpec, string>()
+  const plugins: string[] = []
   const words: string[] = []
-  for (const token of splitArguments(argv, [CONFIG, PATH, OUTPUT, YES, HELP])) {
+  for (const token of splitArguments(argv, DLQ_OPTIONS)) {
     if (token.kind === 'error') return usageError('dlq', token.message)
-    if (token.kind === 'word') words.push(token.text)
-    else if (token.option === HELP) return helpText(DLQ_HELP)
-    else values.set(token.option, token.value)
+    if (token.kind === 'word') {
+      words.push(token.text)
+      continue
+    }
+    if (token.option === HELP) return helpText(DLQ_HELP)
+    if (token.option === PLUGIN) plugins.push(token.value)
+    values.set(token.option, token.value)
   }
-  const [, action, ...names] = words
-  const known = DLQ_ACTIONS.find(candidate => candidate === action)
-  if (known === undefined) return usageError('dlq', unknownAction(action))
-  const configFile = values.get(CONFIG)
-  const path = values.get(PATH)
+  const [, word, ...names] = words
+  const action = DLQ_ACTIONS.find(candidate => candidate === word)
+  if (action === undefined) return usageError('dlq', unknownAction(word))
+  for (const option of values.keys()) {
+    const only = ONLY.get(option)
+    if (only !== undefined && only !== action) {
+      return usageError('dlq', `Cannot use --${option.long[0]} with ${action}: it is for ${only}`)
+    }
+  }
+  const command: DlqCommand = {
+    kind: 'dlq',
+    action,
+    configFile: values.get(CONFIG),
+    path: values.get(PATH),
+    output: values.get(OUTPUT),
+    names,
+    json: values.has(JSON_OUTPUT),
+    to: values.get(TO),
+    timeoutSeconds: secondsOf(values.get(TIMEOUT) ?? TIMEOUT_DEFAULT),
+    plugins
+  }
+  const mistake = mistakeOf(command, values.get(TIMEOUT))
+  return mistake === undefined ? command : usageError('dlq', mistake)
+}
+
+/** NaN for what is no number of seconds. */
+function secondsOf(text: string): number {
+  return /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+}
+
+/** What a command lacks. */
+function mistakeOf(command: DlqCommand, timeout: string | undefined): string | undefined {
+  const { action, configFile, path, names, timeoutSeconds } = command
   if (configFile === undefined && path === undefined) {
-    return usageError('dlq', 'Cannot find dead letters: neither -c FILE nor --path FOLDER is given')
+    return 'Cannot find dead letters: neither -c FILE nor --path FOLDER is given'
   }
-  if (known === 'show' && names.length === 0) {
-    return usageError(
-      'dlq',
-      'Cannot show dead letters: none is named; "spillway dlq list" has names'
-    )
+  if (action === 'show' && names.length === 0) {
+    return 'Cannot show dead letters: none is named; "spillway dlq list" has names'
   }
-  const output = values.get(OUTPUT)
-  return { kind: 'dlq', action: known, configFile, path, output, yes: values.has(YES), names }
+  if (action === 'replay' && configFile === undefined) {
+    return 'Cannot replay dead letters: -c FILE is not given, which has the outputs'
+  }
+  if (!(timeoutSeconds > 0 && timeoutSeconds <= TIMEOUT_SECONDS_MAX)) {
+    return `Cannot use --timeout: value must be a number of seconds above 0, ${TIMEOUT_SECONDS_MAX} at most: current value is "${timeout}"`
+  }
+  return undefined
 }
 
 function unknownAction(word: string | undefined): string {
@@ -163,5 +225,5 @@ function helpText(text: string): TextCommand {
 }
 
 function usageError(command: string, message: string): TextCommand {
-  return { kind: 'text', text: `${message}\nTry "spillway ${command} --help"\n`, exitCode: 1 }
+  return { kind: 'text', text: `${message}\nTry "spillway ${command} --help"\n`, exitCode: 2 }
 }

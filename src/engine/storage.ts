@@ -21,12 +21,28 @@ export interface StorageWorld {
   readonly disk: Disk
 }
 
-/** The folder of dead letters of a service section; undefined when it has no `storage.path`. */
-export function deadLettersOf(service: ServiceSettings, disk: Disk): DeadLetters | undefined {
+/**
+ * The folder of dead letters of a service section; undefined when it has no `storage.path`.
+ *
+ * @param notSynced Called for a new letter that `storage.sync full` promises and the medium did not take.
+ */
+export function deadLettersOf(
+  service: ServiceSettings,
+  disk: Disk,
+  notSynced?: (failure: Error) => void
+): DeadLetters | undefined {
   const root = service['storage.path']
   if (root === undefined) return undefined
-  const folder = join(root, service['storage.rejected.path'])
-  return new DeadLetters({ disk, folder, limit: service['storage.rejected.limit'] })
+  return new DeadLetters({
+    disk,
+    folder: join(root, service['storage.rejected.path']),
+    limit: service['storage.rejected.limit'],
+    notSynced: isSyncFull(service) ? notSynced : undefined
+  })
+}
+
+function isSyncFull(service: ServiceSettings): boolean {
+  return service['storage.sync'].toLowerCase() === 'full'
 }
 
 export class Storage {
@@ -54,12 +70,14 @@ export class Storage {
         {}
       )
     )
-    if (service['storage.keep.rejected']) this.#letters = deadLettersOf(service, disk)
+    if (service['storage.keep.rejected']) {
+      this.#letters = deadLettersOf(service, disk, failure => this.#letterFailed(failure))
+    }
     if (root === undefined) return
     this.store = new ChunkStore({
       disk,
       root,
-      syncs: service['storage.sync'].toLowerCase() === 'full',
+      syncs: isSyncFull(service),
       checksum: service['storage.checksum'],
       deletesBad: service['storage.delete_irrecoverable_chunks'],
       rejectedFolder: service['storage.rejected.path']
@@ -68,26 +86,43 @@ export class Storage {
 
   /** Writes what an output gave up as a dead letter, where the configuration wants it. */
   keep({ chunk, bytes, events, input, output, reason, attempts }: GivenUp): void {
-    const { log, clock, metrics } = this.#world
-    if (this.#letters === undefined) return
+    const { log, clock } = this.#world
+    // An output may give a reason for no events at all.
+    if (this.#letters === undefined || events === 0) return
     const time = new Date(clock.now()).toISOString()
     const note = { tag: chunk.tag, input, output, reason, time, attempts, events }
     try {
       const kept = this.#letters.keep(note, bytes)
       if (kept.kind === 'limit') {
         log.warn(`[storage] ${kept.message}`)
+        this.#countUnkept(output, 'limit', events)
         return
       }
       if (kept.nearLimit !== undefined) log.warn(`[storage] ${kept.nearLimit}`)
       log.info(`[storage] quarantined rejected chunk into DLQ stream (bytes=${kept.bytes})`)
-      metrics
+      this.#world.metrics
         .counter('spillway_dead_letter_records_total', 'Records kept as dead letters.', {
           name: output
         })
         .add(events)
     } catch (error) {
-      log.warn(`[storage] DLQ write/sync failed: ${systemError(error).text}`)
+      this.#letterFailed(error)
+      this.#countUnkept(output, 'disk', events)
     }
+  }
+
+  #letterFailed(error: unknown): void {
+    this.#world.log.warn(`[storage] DLQ write/sync failed: ${systemError(error).text}`)
+  }
+
+  #countUnkept(name: string, reason: 'limit' | 'disk', events: number): void {
+    this.#world.metrics
+      .counter(
+        'spillway_dead_letter_lost_records_total',
+        'Records given up that could not be kept as dead letters, by reason.',
+        { name, reason }
+      )
+      .add(events)
   }
 
   /** Counts bytes of found files that could not be read. */

@@ -98,22 +98,28 @@ export class Chunk {
 }
 
 /** Room for a full chunk and the block that filled it. */
-const POOLED_BYTES = CHUNK_BYTES + CHUNK_BYTES / 4
+export const POOLED_BYTES = CHUNK_BYTES + CHUNK_BYTES / 4
 
 /**
  * Buffers for chunks that fill up: allocating and clearing 2 MB for each costs more than filling it. The first ones lie in
  * the byte kernel's memory and are used for ever.
  */
 export class BufferPool {
+  readonly #byteLength: number
   readonly #free: Buffer[] = []
   #lasting = 0
+
+  /** @param byteLength Of each buffer. */
+  constructor(byteLength = POOLED_BYTES) {
+    this.#byteLength = byteLength
+  }
 
   take(): Buffer {
     const free = this.#free.pop()
     if (free !== undefined) return free
-    if (this.#lasting === POOLED_BUFFERS_MAX) return Buffer.allocUnsafeSlow(POOLED_BYTES)
+    if (this.#lasting === POOLED_BUFFERS_MAX) return Buffer.allocUnsafeSlow(this.#byteLength)
     this.#lasting++
-    return allocateLasting(POOLED_BYTES)
+    return allocateLasting(this.#byteLength)
   }
 
   /** Takes a buffer back that `take` gave; nobody may use it any more. */

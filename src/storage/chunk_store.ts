@@ -2,7 +2,7 @@
  * The folder `storage.path`: chunks of this program under `.spillway/chunks/INPUT`, and those that a Fluent Bit left in
  * `INPUT`. Fluent Bit opens every folder there as chunks of its own except hidden ones, so that it can be gone back to.
  */
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { type ChunkOrigin, readChunkFile, type Settled } from './chunk_format.ts'
 import { ChunkFile, type StoredChunk } from './chunk_file.ts'
 import type { Disk } from './disk.ts'
@@ -88,10 +88,11 @@ export class ChunkStore {
   /** All files that earlier runs and Fluent Bit left, oldest first. */
   find(): FoundFile[] {
     const { disk, root, rejectedFolder } = this.#options
+    const letters = resolve(join(root, rejectedFolder))
     const found: FoundFile[] = []
     const collect = (parent: string, isOwn: boolean): void => {
       for (const folder of disk.list(parent).folders) {
-        if (!isOwn && folder === rejectedFolder) continue
+        if (!isOwn && resolve(root, folder) === letters) continue
         for (const file of disk.list(join(parent, folder)).files) {
           if (isOwn || file.endsWith('.flb')) {
             found.push({ path: join(parent, folder, file), folder, isOwn })
@@ -215,7 +216,11 @@ export function writeWhole(disk: Disk, path: string, bytes: Buffer): void {
   if (disk.exists(path)) disk.remove(path)
   const descriptor = disk.create(path)
   try {
-    for (let at = 0; at < bytes.length;) at += disk.write(descriptor, [bytes.subarray(at)], at)
+    for (let at = 0; at < bytes.length;) {
+      const written = disk.write(descriptor, [bytes.subarray(at)], at)
+      if (written === 0) throw new Error('the disk takes no more')
+      at += written
+    }
   } finally {
     disk.close(descriptor)
   }

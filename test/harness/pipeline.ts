@@ -56,6 +56,8 @@ export interface PipelineOptions {
   readonly directory?: string
 }
 
+const THREAD = new URL('../../src/thread.ts', import.meta.url)
+
 const DEFAULT_NOW_MS = 1_700_000_000_123
 
 /** Starts a pipeline; throws with all diagnostics when the configuration is refused. */
@@ -165,7 +167,9 @@ export class TestPipeline {
         catalog,
         stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
         root: root ?? '',
-        disk: this.#options.disk ?? systemDisk
+        disk: this.#options.disk ?? systemDisk,
+        // Threads have plugins from files only, and the machine's clock.
+        threadEntry: THREAD
       },
       this.diagnostics
     )
