@@ -1,11 +1,13 @@
 /** What an output answers for a chunk. The world's failures are values with reasons, never exceptions. */
-export type Delivery =
+export type Delivery = WholeDelivery | PartialDelivery
+
+/** All events of the chunk had the same end. */
+export type WholeDelivery =
   | { readonly kind: 'ok' }
   /** Send again later; `waitMs` is the wait the remote asked for. */
   | { readonly kind: 'retry'; readonly reason: string; readonly waitMs?: number }
   /** Sending again cannot help: the chunk is given up for this output and counted. */
   | { readonly kind: 'drop'; readonly reason: string }
-  | PartialDelivery
 
 /** Some events of the chunk were taken, the others were not. */
 export interface PartialDelivery {
@@ -20,13 +22,13 @@ export interface PartialDelivery {
 }
 
 /** Every event of the chunk was taken. */
-export const OK: Delivery = { kind: 'ok' }
+export const OK: WholeDelivery = { kind: 'ok' }
 
-export function retry(reason: string, waitMs?: number): Delivery {
+export function retry(reason: string, waitMs?: number): WholeDelivery {
   return waitMs === undefined ? { kind: 'retry', reason } : { kind: 'retry', reason, waitMs }
 }
 
-export function drop(reason: string): Delivery {
+export function drop(reason: string): WholeDelivery {
   return { kind: 'drop', reason }
 }
 

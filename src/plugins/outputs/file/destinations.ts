@@ -112,52 +112,53 @@ export class Destinations {
   }
 }
 
-/** The events of a chunk by file. */
+/** The events of a chunk by file. Their numbers count from 0 within the chunk. */
 export interface Sorted {
-  /** Positions of the events by path, in the order of their first event. */
-  readonly files: ReadonlyMap<string, readonly number[]>
-  /** Records that are left out, by message. */
-  readonly dropped: ReadonlyMap<string, DroppedRecords>
-  /** Why no event after those of `files` has been looked at. */
+  /** By path, in the order of their first event. */
+  readonly files: ReadonlyMap<string, FileEvents>
+  /** Events that are left out, by message. */
+  readonly dropped: ReadonlyMap<string, DroppedEvents>
+  /** Why the events from `lookedAt` on belong nowhere. */
   readonly failure: Refusal | undefined
+  readonly lookedAt: number
 }
 
-export interface DroppedRecords {
+/** The events of one file. */
+export interface FileEvents {
+  readonly numbers: number[]
+  /** Where they start in the chunk. */
+  readonly positions: number[]
+}
+
+export interface DroppedEvents {
   readonly reason: string
-  records: number
-  bytes: number
+  readonly numbers: number[]
 }
 
 /** Sorts the events of a chunk by file, up to the first that ends the chunk. */
 export function sortByFile({ tag, bytes }: ChunkView, destinations: Destinations): Sorted {
-  const files = new Map<string, number[]>()
-  const dropped = new Map<string, DroppedRecords>()
-  for (let at = 0, next = 0; at < bytes.length; at = next) {
+  const files = new Map<string, FileEvents>()
+  const dropped = new Map<string, DroppedEvents>()
+  let number = 0
+  for (let at = 0, next = 0; at < bytes.length; at = next, number++) {
     next = skip(bytes, eventBodyAt(bytes, at))
     if (isGroupMark(bytes, at)) continue
     const destination = destinations.resolve(tag, bytes, at)
     if (typeof destination === 'string') {
-      const positions = files.get(destination)
-      if (positions === undefined) files.set(destination, [at])
-      else positions.push(at)
+      const file = files.get(destination) ?? { numbers: [], positions: [] }
+      files.set(destination, file)
+      file.numbers.push(number)
+      file.positions.push(at)
     } else if (destination.action === 'error') {
-      return { files, dropped, failure: destination }
+      return { files, dropped, failure: destination, lookedAt: number }
     } else {
-      countDrop(dropped, destination, next - at)
+      const { message, reason } = destination
+      const group = dropped.get(message) ?? { reason, numbers: [] }
+      dropped.set(message, group)
+      group.numbers.push(number)
     }
   }
-  return { files, dropped, failure: undefined }
-}
-
-function countDrop(
-  dropped: Map<string, DroppedRecords>,
-  { message, reason }: Refusal,
-  bytes: number
-): void {
-  const counted = dropped.get(message) ?? { reason, records: 0, bytes: 0 }
-  counted.records++
-  counted.bytes += bytes
-  dropped.set(message, counted)
+  return { files, dropped, failure: undefined, lookedAt: number }
 }
 
 /** True when a `path` or `file` depends on the record. */

@@ -7,6 +7,8 @@
  * whose file could not be opened for want of space, memory or descriptors (Fluent Bit loses the first without a word
  * and drops the second); what is wrong with destinations is reported once a chunk, not once a record; with dynamic
  * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too.
+ * - Of a chunk that goes to several files only the events of those that failed are sent again or given up; Fluent Bit
+ *   does so with the whole chunk, and writes to the others twice.
  */
 import type { SystemError } from '../../../base/system_error.ts'
 import { allocateLasting } from '../../../codec/byte_kernel.ts'
@@ -14,10 +16,17 @@ import { JsonWriter } from '../../../codec/json_writer.ts'
 import { choice, flag, int, size, text, type Values } from '../../../config/options.ts'
 import type { ChunkView, OutputContext } from '../../../plugin/context.ts'
 import { defineOutput, type Output } from '../../../plugin/define.ts'
-import { type Delivery, drop, OK, retry } from '../../../plugin/delivery.ts'
+import {
+  type Delivery,
+  drop,
+  OK,
+  partial,
+  retry,
+  type WholeDelivery
+} from '../../../plugin/delivery.ts'
 import { compileTemplate } from '../../../record/accessor.ts'
 import { type AppendFile, openAppendFile } from '../../common/append_file.ts'
-import { Destinations, isDynamic, joinPath, sortByFile } from './destinations.ts'
+import { Destinations, isDynamic, joinPath, type Sorted, sortByFile } from './destinations.ts'
 import { Csv, type LineFormat, Ltsv, PlainJson, RawEvents, TagTimeJson } from './formats.ts'
 import { AllEvents, PART_BYTES, type PartSource, RawChunk, SomeEvents } from './parts.ts'
 import { Rotation } from './rotation.ts'
@@ -128,34 +137,35 @@ class FileOutput implements Output {
     for (const message of sorted.dropped.keys()) {
       this.#context.log.warn(`dropping record: ${message}`)
     }
-    const delivery = await this.#appendAll(chunk, sorted.files, destinations)
+    const outcome = new Outcome()
+    for (const { reason, numbers } of sorted.dropped.values()) outcome.drop(reason, numbers)
+    await this.#appendAll(chunk, sorted.files, destinations, outcome)
     destinations.end()
-    if (delivery.kind !== 'ok') return delivery
     if (sorted.failure !== undefined) {
-      this.#context.log.error(sorted.failure.message)
-      return drop(sorted.failure.reason)
+      const { message, reason } = sorted.failure
+      this.#context.log.error(message)
+      outcome.drop(reason, numbersFrom(sorted.lookedAt, chunk.events))
     }
-    for (const { reason, records, bytes } of sorted.dropped.values()) {
-      this.#context.dropped(reason, records, bytes)
-    }
-    return OK
+    return outcome.delivery()
   }
 
+  /** Writes the events of each file; what goes wrong with one is no matter of the others. */
   async #appendAll(
     chunk: ChunkView,
-    files: ReadonlyMap<string, readonly number[]>,
-    destinations: Destinations
-  ): Promise<Delivery> {
-    for (const [path, positions] of files) {
+    files: Sorted['files'],
+    destinations: Destinations,
+    outcome: Outcome
+  ): Promise<void> {
+    for (const [path, { numbers, positions }] of files) {
       this.#format.begin(chunk.tag)
-      const delivery = await this.#append(path, new SomeEvents(chunk, positions, this.#format))
-      if (delivery.kind === 'ok' || delivery.reason !== CANNOT_OPEN) destinations.opened(path)
-      if (delivery.kind !== 'ok') return delivery
+      const answer = await this.#append(path, new SomeEvents(chunk, positions, this.#format))
+      if (answer.kind === 'ok' || answer.reason !== CANNOT_OPEN) destinations.opened(path)
+      if (answer.kind === 'drop') outcome.drop(answer.reason, numbers)
+      else if (answer.kind === 'retry') outcome.retry(answer.reason, numbers)
     }
-    return OK
   }
 
-  async #append(path: string, source: PartSource): Promise<Delivery> {
+  async #append(path: string, source: PartSource): Promise<WholeDelivery> {
     await this.#rotation?.prepare(path)
     const opened = openAppendFile(path, this.#values.mkdir)
     if (!opened.ok) {
@@ -208,6 +218,35 @@ class FileOutput implements Output {
     this.#context.log.error(`[errno=${number}] ${words}`)
     this.#context.log.error(message)
   }
+}
+
+/** What became of the events of a chunk that go to several files. */
+class Outcome {
+  readonly #again: number[] = []
+  readonly #dropped: { reason: string; events: readonly number[] }[] = []
+  #reason = ''
+
+  retry(reason: string, events: readonly number[]): void {
+    this.#reason = reason
+    this.#again.push(...events)
+  }
+
+  drop(reason: string, events: readonly number[]): void {
+    this.#dropped.push({ reason, events })
+  }
+
+  delivery(): Delivery {
+    if (this.#again.length === 0 && this.#dropped.length === 0) return OK
+    return partial({
+      retry: this.#again.toSorted((a, b) => a - b),
+      drop: this.#dropped,
+      reason: this.#reason
+    })
+  }
+}
+
+function numbersFrom(first: number, end: number): number[] {
+  return Array.from({ length: end - first }, (_, index) => first + index)
 }
 
 /** Takes back what was written and closes the file, which must not happen under a write. */
