@@ -6,9 +6,9 @@
  * Differs: a chunk that could not be written is taken out of the file again where possible and sent again, as is one
  * whose file could not be opened for want of space, memory or descriptors (Fluent Bit loses the first without a word
  * and drops the second); what is wrong with destinations is reported once a chunk, not once a record; with dynamic
- * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too.
- * - Of a chunk that goes to several files only the events of those that failed are sent again or given up; Fluent Bit
- *   does so with the whole chunk, and writes to the others twice.
+ * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too; of a chunk that goes
+ * to several files only the events of those that failed are sent again or given up (Fluent Bit does so with the whole
+ * chunk, and writes to the others twice).
  */
 import type { SystemError } from '../../../base/system_error.ts'
 import { allocateLasting } from '../../../codec/byte_kernel.ts'
