@@ -5,7 +5,7 @@
 import { defineConfig } from 'rolldown'
 
 export default defineConfig({
-  input: { main: 'src/main.ts', api: 'src/api.ts' },
+  input: { main: 'src/main.ts', thread: 'src/thread.ts', api: 'src/api.ts' },
   platform: 'node',
   // Loaded with the first YAML file, by require: see src/config/yaml_tree.ts.
   external: ['yaml'],

@@ -16,12 +16,26 @@ export interface Clock {
   every(intervalMs: number, callback: () => void): Timer
 }
 
+/** The longest that Node's timers wait: they take 32 bits. */
+const TIMER_MS_MAX = 2_147_483_647
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => performance.timeOrigin + performance.now(),
   monotonic: () => performance.now(),
   after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs)
+    if (delayMs <= TIMER_MS_MAX) {
+      const timer = setTimeout(callback, delayMs)
+      return { cancel: () => clearTimeout(timer) }
+    }
+    let rest = delayMs
+    let timer: NodeJS.Timeout
+    const wait = (): void => {
+      const next = Math.min(rest, TIMER_MS_MAX)
+      rest -= next
+      timer = setTimeout(rest > 0 ? wait : callback, next)
+    }
+    wait()
     return { cancel: () => clearTimeout(timer) }
   },
   every(intervalMs, callback) {

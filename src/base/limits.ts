@@ -18,6 +18,9 @@ export const CHUNKS_UNDER_WAY_MAX = 2
 /** Chunks with a file that are in memory at once, unless `storage.max_chunks_up` says otherwise. */
 export const CHUNKS_UP_MAX = 128
 
+/** What a stop waits for the medium to take what is left, in milliseconds. */
+export const STOP_SYNC_MS_MAX = 5_000
+
 /** Tags of an emitter that are kept without an open chunk: they come from record data and have no end. */
 export const TAGS_IDLE_MAX = 1_000
 
@@ -33,8 +36,11 @@ export const LETTERS_UNDER_WAY_MAX = 8
 /** Events of a threaded input are sent to the main thread when a tag has this many bytes of them. */
 export const THREAD_BATCH_BYTES = 262_144
 
-/** Bytes that a threaded input may have on their way before `ready` makes it wait: two chunks of the main thread. */
-export const THREAD_BYTES_MAX = 4_096_000
+/**
+ * Bytes that a threaded input may have on their way before `ready` makes it wait: they find room in the open chunk while
+ * CHUNKS_UNDER_WAY_MAX others hold the buffers that are in the byte kernel's memory.
+ */
+export const THREAD_BYTES_MAX = 1_024_000
 
 /** A thread that does not answer a stop for this long is ended. */
 export const THREAD_STOP_MS_MAX = 5_000

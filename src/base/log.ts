@@ -8,11 +8,14 @@ import { writeSync } from 'node:fs'
 export const LOG_LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** What a line says it is. */
+export type LineLevel = Exclude<LogLevel, 'off'> | 'help'
+
 /** Receives every line that passes the level filter. */
 export interface LogSink {
   /** True when the destination is a terminal, so that level words may be coloured. */
   readonly colour: boolean
-  write(text: string): void
+  write(text: string, level?: LineLevel): void
 }
 
 const LEVEL_COLOUR: Record<LogLevel | 'help', string> = {
@@ -97,6 +100,11 @@ export class Logger {
     this.#ownRank = LOG_LEVELS.indexOf(level)
   }
 
+  /** True when level words are coloured. */
+  get colour(): boolean {
+    return this.#sink.colour
+  }
+
   get #rank(): number {
     return this.#ownRank ?? (this.#parent === undefined ? 0 : this.#parent.#rank)
   }
@@ -144,6 +152,12 @@ export class Logger {
     if (this.#rank > 0) this.#print('help', message)
   }
 
+  /** Writes a line that a logger in another thread has made, as it is. */
+  relay(text: string, level: LineLevel): void {
+    if (level !== 'help') this.counts[level]++
+    this.#sink.write(text, level)
+  }
+
   #line(level: Exclude<LogLevel, 'off'>, message: string): void {
     if (LOG_LEVELS.indexOf(level) > this.#rank) return
     if (this.#suppressMs > 0 && this.#isSuppressed(message)) return
@@ -162,13 +176,13 @@ export class Logger {
     return false
   }
 
-  #print(level: LogLevel | 'help', message: string): void {
+  #print(level: LineLevel, message: string): void {
     const now = this.#now()
     const stamp = `${localTimestamp(now)}.${pad(Math.floor(now) % 1000, 3)}`
     const word = level.padStart(5)
     const text = this.#sink.colour
       ? `\u001b[1m[\u001b[0m${stamp}\u001b[1m]\u001b[0m [${LEVEL_COLOUR[level]}${word}\u001b[0m] `
       : `[${stamp}] [${word}] `
-    this.#sink.write(`${text}${this.#prefix}${message}\n`)
+    this.#sink.write(`${text}${this.#prefix}${message}\n`, level)
   }
 }

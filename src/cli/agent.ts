@@ -4,8 +4,6 @@
  */
 import { spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
-import { getCompileCacheDir } from 'node:module'
-import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
 import {
@@ -24,6 +22,7 @@ import { Catalog, type PluginList } from '../plugin/catalog.ts'
 import { systemDisk } from '../storage/disk.ts'
 import type { RunCommand } from './args.ts'
 import { bannerText } from './banner.ts'
+import { compileCache } from './compile_cache.ts'
 import { exitCodeOf, loadConfiguration } from './configuration.ts'
 import { blockingOutput } from './standard_output.ts'
 import { stateDump } from './state_dump.ts'
@@ -37,13 +36,21 @@ const START_FAILED = 255
  * Mistakes that stop a start and not a dry run: Fluent Bit's does not look for them, and the machine that checks a
  * configuration need not have all files of the one that runs it.
  */
-const ONLY_WARNED_IN_DRY_RUN: ReadonlySet<string> = new Set(['CFG_UNKNOWN_PARSER'])
+export const ONLY_WARNED_IN_DRY_RUN: ReadonlySet<string> = new Set(['CFG_UNKNOWN_PARSER'])
 
 /** Tells a program started by `--daemon` that it is in the background already. */
 const DAEMON_MARK = 'SPILLWAY_DAEMON'
 
-/** Runs until the pipeline has stopped; gives the exit code. */
-export async function runAgent(command: RunCommand, shipped: PluginList): Promise<number> {
+/**
+ * Runs until the pipeline has stopped; gives the exit code.
+ *
+ * @param threadEntry The file that threads begin with; without it there are none.
+ */
+export async function runAgent(
+  command: RunCommand,
+  shipped: PluginList,
+  threadEntry?: URL
+): Promise<number> {
   const stderr = fileDescriptorSink(STDERR, isatty(STDERR))
   const output = new SwitchableSink(stderr)
   const log = new Logger({ sink: output, level: command.logLevel })
@@ -61,7 +68,7 @@ export async function runAgent(command: RunCommand, shipped: PluginList): Promis
   if (command.logLevel !== 'off') stderr.write(bannerText(isatty(1)))
   for (const notice of command.notices) log.warn(notice.message)
   if (command.workdir !== undefined && !changeDirectory(command.workdir, log)) return START_FAILED
-  return new Agent(command, log, output, catalog).run()
+  return new Agent(command, log, output, catalog, threadEntry).run()
 }
 
 class Agent {
@@ -69,13 +76,21 @@ class Agent {
   readonly #log: Logger
   readonly #output: SwitchableSink
   readonly #catalog: Catalog
+  readonly #threadEntry: URL | undefined
   readonly #metrics = new MetricsRegistry()
 
-  constructor(command: RunCommand, log: Logger, output: SwitchableSink, catalog: Catalog) {
+  constructor(
+    command: RunCommand,
+    log: Logger,
+    output: SwitchableSink,
+    catalog: Catalog,
+    threadEntry: URL | undefined
+  ) {
     this.#command = command
     this.#log = log
     this.#output = output
     this.#catalog = catalog
+    this.#threadEntry = threadEntry
   }
 
   async run(): Promise<number> {
@@ -96,7 +111,8 @@ class Agent {
         catalog: this.#catalog,
         stdout: blockingOutput(1),
         disk: systemDisk,
-        root: ''
+        root: '',
+        threadEntry: this.#threadEntry
       },
       diagnostics
     )
@@ -136,7 +152,7 @@ class Agent {
       const isOnlyWarned = dryRun && ONLY_WARNED_IN_DRY_RUN.has(entry.code)
       const isError = strict || (entry.severity === 'error' && !isOnlyWarned)
       refused ||= isError
-      const line = `[config] ${describe(entry)}`
+      const line = `[config] ${diagnosticText(entry)}`
       if (isError) this.#log.error(line)
       else this.#log.warn(line)
     }
@@ -217,15 +233,10 @@ class SwitchableSink implements LogSink {
   }
 }
 
-function describe({ at, message, code }: Diagnostic): string {
+/** `file:line:column: message [CODE]`. */
+export function diagnosticText({ at, message, code }: Diagnostic): string {
   const place = formatLocation(at)
   return place === '' ? `${message} [${code}]` : `${place}: ${message} [${code}]`
-}
-
-/** The cache of compiled code, which the program took out of its own environment. */
-function compileCache(): Record<string, string> {
-  const directory = getCompileCacheDir()
-  return directory === undefined ? {} : { NODE_COMPILE_CACHE: dirname(directory) }
 }
 
 function changeDirectory(path: string, log: Logger): boolean {

@@ -23,6 +23,7 @@ import { readParsers } from '../parser/registry.ts'
 import type { Catalog } from '../plugin/catalog.ts'
 import type { TextOutput } from '../plugin/context.ts'
 import type { Disk } from '../storage/disk.ts'
+import { WorkerHost } from './thread_host.ts'
 
 /** What the configuration comes from. */
 export interface ConfigurationSource {
@@ -43,6 +44,8 @@ export interface ConfigurationWorld {
   readonly stdout: TextOutput
   readonly disk: Disk
   readonly root: string
+  /** The file that threads begin with; without it all instances run in this thread. */
+  readonly threadEntry?: URL | undefined
 }
 
 export interface LoadedConfiguration {
@@ -81,7 +84,8 @@ export async function loadConfiguration(
     baseDirectory,
     diagnostics
   })
-  const parsers = readParsers([...document.parsers, ...files.parsers()], {
+  const parserSections = [...document.parsers, ...files.parsers()]
+  const parsers = readParsers(parserSections, {
     environment,
     diagnostics,
     now: world.clock.now,
@@ -89,11 +93,22 @@ export async function loadConfiguration(
   })
   await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
   const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
+  const { threadEntry, catalog, root } = world
+  const threads =
+    threadEntry &&
+    new WorkerHost(threadEntry, catalog, {
+      variables: environment.variables,
+      processEnvironment: source.processEnvironment,
+      parsers: parserSections,
+      configDirectory: baseDirectory,
+      root
+    })
   const pipeline = new Pipeline(spec, {
     ...world,
     environment,
     parsers,
-    configDirectory: baseDirectory
+    configDirectory: baseDirectory,
+    threads
   })
   pipeline.create(diagnostics)
   return { service, pipeline }
@@ -187,6 +202,25 @@ function checkService(
     mustBe('storage.sync', 'normal or full', `"${service['storage.sync']}"`, 'start')
   }
   for (const key of SWITCHES) if (service[key]) warnWithoutEffect(key, at(key), diagnostics)
+  if (service['storage.keep.rejected']) checkDeadLetters(service, at, diagnostics)
+}
+
+/** Says when nothing will be kept of what outputs give up, though it is to be. */
+function checkDeadLetters(
+  service: ServiceSettings,
+  at: (key: string) => Location | undefined,
+  diagnostics: Diagnostics
+): void {
+  const key = 'storage.keep.rejected'
+  if (service['storage.path'] === undefined) {
+    const message = `Key "${key}" has no effect without "storage.path": nothing is kept of what outputs give up`
+    diagnostics.warning('CFG_BAD_VALUE', message, at(key))
+  }
+  const limitKey = 'storage.rejected.limit'
+  if (service[limitKey] === 0) {
+    const message = `Value of "${limitKey}" is 0: as in Fluent Bit, nothing is kept of what outputs give up`
+    diagnostics.warning('CFG_BAD_VALUE', message, at(limitKey))
+  }
 }
 
 /** Says that a key is understood and that this version has nothing behind it. */

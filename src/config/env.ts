@@ -29,11 +29,13 @@ export interface EnvironmentOptions {
   readonly now: () => number
   /** Takes files that cannot be read at the start. */
   readonly diagnostics: Diagnostics
+  /** What another environment has as `variables`, instead of `entries` and the host's name. */
+  readonly variables?: ReadonlyMap<string, Variable>
   /** Told when a file cannot be read again; the last value stays. */
   readonly onRefreshFailure?: (message: string) => void
 }
 
-interface Variable {
+export interface Variable {
   value: string
   readonly path: string | undefined
   readonly refreshMs: number
@@ -51,8 +53,17 @@ export class Environment {
     this.#process = options.processEnvironment
     this.#now = options.now
     this.#onRefreshFailure = options.onRefreshFailure ?? (() => {})
+    for (const [name, variable] of options.variables ?? []) {
+      this.#variables.set(name, { ...variable })
+    }
+    if (options.variables !== undefined) return
     if (this.#process.HOSTNAME === undefined) this.#define('HOSTNAME', options.hostname)
     for (const entry of options.entries) this.#add(entry, options.diagnostics)
+  }
+
+  /** What is defined beside the process environment, as plain data: another thread has the same without reading files. */
+  get variables(): ReadonlyMap<string, Variable> {
+    return this.#variables
   }
 
   /** The value of a variable; undefined when it is not set. */

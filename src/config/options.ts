@@ -34,6 +34,7 @@ export interface Option<T> {
   readonly dynamicEnv: boolean
   /** Set where the key has no meaning on this platform; says why. */
   readonly refused: string | undefined
+  /** Gives plain data: values go to threads. */
   readonly parse: (text: string) => ParseResult<T>
   /** Carries the type of the value; never set. */
   readonly value?: T

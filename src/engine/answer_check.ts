@@ -1,5 +1,5 @@
 /** Checks what an output answered: a user's plugin may answer anything. */
-import type { Delivery, PartialDelivery } from '../plugin/delivery.ts'
+import type { PartialDelivery } from '../plugin/delivery.ts'
 
 /**
  * What is wrong with an answer; undefined when it is a delivery.
@@ -13,19 +13,38 @@ export function answerProblem(answer: unknown, events: number): string | undefin
     case 'ok':
       return undefined
     case 'retry':
+      return reasonProblem(answer as Answer) ?? waitProblem(answer as Answer)
     case 'drop':
-      return typeof (answer as Delivery & { reason: unknown }).reason === 'string'
-        ? undefined
-        : `"${kind}" has no reason`
+      return reasonProblem(answer as Answer)
     case 'partial':
-      return partialProblem(answer as PartialDelivery, events)
+      return partialProblem(answer as PartialDelivery, events) ?? waitProblem(answer as Answer)
     default:
       return `kind ${String(kind)} is none of ok, retry, drop, partial`
   }
 }
 
+interface Answer {
+  readonly kind: string
+  readonly reason?: unknown
+  readonly waitMs?: unknown
+}
+
+function reasonProblem({ kind, reason }: Answer): string | undefined {
+  return typeof reason === 'string' && reason !== '' ? undefined : `"${kind}" has no reason`
+}
+
+function waitProblem({ waitMs }: Answer): string | undefined {
+  if (waitMs === undefined || (Number.isFinite(waitMs) && Number(waitMs) >= 0)) return undefined
+  return `waitMs ${String(waitMs)} is no time`
+}
+
 function partialProblem({ retry, drop }: PartialDelivery, events: number): string | undefined {
   if (!Array.isArray(retry) || !Array.isArray(drop)) return '"partial" needs lists of events'
+  for (const { reason } of drop) {
+    const problem = reasonProblem({ kind: 'drop', reason })
+    if (problem !== undefined) return problem
+  }
+  if (drop.some(group => !Array.isArray(group.events))) return '"drop" needs lists of events'
   const lists = [retry, ...drop.map(group => group.events)]
   const seen = new Set<number>()
   for (const list of lists) {

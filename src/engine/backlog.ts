@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
 import { Chunk } from '../storage/chunk.ts'
+import type { StoredChunk } from '../storage/chunk_file.ts'
 import type { ChunkStore, FoundFile, RecoveredChunk, Recovery } from '../storage/chunk_store.ts'
 import type { ChunkHolder } from './chunk_stats.ts'
 import { inputName, type Ledger } from './ledger.ts'
@@ -29,6 +30,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
   readonly plugin = 'storage_backlog'
   readonly name: string
   readonly isBacklog = true
+  readonly trustsDisk = true
   readonly #world: BacklogWorld
   /** What may be in memory is what `storage.max_chunks_up` allows. */
   readonly overLimit = false
@@ -37,11 +39,14 @@ export class Backlog implements TaskOwner, ChunkHolder {
   /** Chunks that have not ended. */
   readonly tasks = new Set<Task>()
   /** Bytes that may be on their way at once. */
-  readonly #bytesMax: number
+  #bytesMax: number
   /** Tasks that are not on their way yet, oldest first. */
   readonly #held = new Set<Task>()
-  /** Bytes on their way. */
+  /** Tasks that are on their way and do not wait for a retry, and their bytes. */
+  readonly #onWay = new Set<Task>()
   #bytes = 0
+  #isSending = false
+  #reading: Promise<void> = Promise.resolve()
   /** Events that stay on disk as no output wants them, by row of the ledger. */
   readonly #unrouted = new Map<string, number>()
   #stopped = false
@@ -73,31 +78,41 @@ export class Backlog implements TaskOwner, ChunkHolder {
     return this.#unrouted
   }
 
-  /** Reads and checks files one by one, letting other work in between. */
-  async read(found: readonly FoundFile[]): Promise<void> {
+  /** Begins to read and check files one by one, letting other work in between. */
+  read(found: readonly FoundFile[]): void {
+    this.#reading = this.#readAll(found)
+  }
+
+  /** Nothing more is read or sent. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Sends all that is left, whatever it takes: `storage.backlog.flush_on_shutdown`. Resolves when all is read. */
+  async finish(): Promise<void> {
+    this.#bytesMax = Number.POSITIVE_INFINITY
+    this.#sendSome()
+    await this.#reading
+  }
+
+  /** A chunk waits for a retry, or an output has it: others need not wait for it. */
+  release(task: Task): void {
+    if (this.#onWay.delete(task)) this.#bytes -= task.chunk.size
+    this.#sendSome()
+  }
+
+  ended(task: Task): void {
+    this.tasks.delete(task)
+    this.#held.delete(task)
+    this.release(task)
+  }
+
+  async #readAll(found: readonly FoundFile[]): Promise<void> {
     for (const file of found) {
       if (this.#stopped) return
       this.#take(file)
       await new Promise(setImmediate)
     }
-  }
-
-  /** Nothing more is sent. */
-  stop(): void {
-    this.#stopped = true
-  }
-
-  /** Sends all that is left, whatever it takes: `storage.backlog.flush_on_shutdown`. */
-  sendAll(): void {
-    for (const task of this.#held) this.#send(task)
-  }
-
-  release(): void {}
-
-  ended(task: Task): void {
-    this.tasks.delete(task)
-    if (!this.#held.delete(task)) this.#bytes -= task.chunk.size
-    if (!this.#stopped) this.#sendSome()
   }
 
   #take(file: FoundFile): void {
@@ -114,8 +129,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
     }
     const { chunk, bad, leftFor } = recovery
     if (bad !== undefined) {
-      const end = bad.movedTo === undefined ? 'deleted' : `set aside as ${bad.movedTo}`
-      this.#say('error', `bad chunk file ${bad.path}: ${bad.reason}, ${bad.bytes} bytes ${end}`)
+      this.#say('error', `bad chunk file ${bad.path}: ${bad.reason}, ${bad.bytes} bytes ${bad.end}`)
       this.#world.countBad(bad.reason, bad.bytes)
     }
     if (leftFor !== undefined) {
@@ -139,7 +153,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
     const open = outputs.filter(({ label }) => !done.has(label) || done.get(label) !== undefined)
     if (open.length === 0) {
       // A crash came between the last delivery and the removal of the file.
-      stored.remove()
+      this.#remove(stored, shownName)
       return
     }
     this.#say('info', `register ${shownName}`)
@@ -160,6 +174,14 @@ export class Backlog implements TaskOwner, ChunkHolder {
     this.#sendSome()
   }
 
+  #remove(stored: StoredChunk, shownName: string): void {
+    try {
+      stored.remove()
+    } catch (error) {
+      this.#say('error', `cannot remove ${shownName}: ${systemError(error).text}`)
+    }
+  }
+
   /** The outputs that a route chose when the chunk was made, else those that match its tag. */
   #outputsOf({ origin }: RecoveredChunk): readonly OutputRuntime[] {
     const { outputs, route } = this.#world
@@ -169,15 +191,20 @@ export class Backlog implements TaskOwner, ChunkHolder {
   }
 
   #sendSome(): void {
+    // An output that answers at once comes back here before `deliver` returns.
+    if (this.#isSending || this.#stopped) return
+    this.#isSending = true
     for (const task of this.#held) {
       // One is always on its way, however low the limit.
-      if (this.#bytes > 0 && this.#bytes >= this.#bytesMax) return
+      if (this.#bytes > 0 && this.#bytes >= this.#bytesMax) break
       this.#send(task)
     }
+    this.#isSending = false
   }
 
   #send(task: Task): void {
     this.#held.delete(task)
+    this.#onWay.add(task)
     this.#bytes += task.chunk.size
     this.#say('info', `queueing ${task.chunk.input}:${task.chunk.id}`)
     for (const delivery of Array.from(task.deliveries)) delivery.output.deliver(delivery)

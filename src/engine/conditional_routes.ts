@@ -19,7 +19,7 @@ export interface ConditionalRoute {
 export interface RouteSink {
   readonly writer: MsgpackWriter
   /** Takes over `count` events that were written. */
-  commitRouted(count: number, receipt: (() => void) | undefined): void
+  commitRouted(count: number, receipt: SharedReceipt | undefined): void
 }
 
 interface Branch {
@@ -67,7 +67,7 @@ export class RouteSplitter {
       if (count === 0) continue
       copies += count
       receipt?.hold()
-      sink.commitRouted(count, receipt?.release)
+      sink.commitRouted(count, receipt)
     }
     return { copies, unwanted, unwantedBytes }
   }

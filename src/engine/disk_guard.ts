@@ -12,7 +12,6 @@ const RETRY_MS = 1_000
 
 /** An input that can be made to wait. */
 export interface Waiting {
-  readonly label: string
   waitForDisk(): void
   goOn(): void
 }
@@ -21,8 +20,8 @@ export class DiskGuard {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #failures: Counter
-  /** Chunks with events that are not in their files, and where they come from. */
-  readonly #unstored = new Map<Chunk, Waiting>()
+  /** Chunks with events that are not in their files, and the inputs that wait for them. */
+  readonly #unstored = new Map<Chunk, readonly Waiting[]>()
   #timer: Timer | undefined
 
   constructor(log: Logger, clock: Clock, failures: Counter) {
@@ -36,25 +35,29 @@ export class DiskGuard {
     return this.#unstored.size
   }
 
-  /** Brings a chunk's file up to date, now or when the disk takes more. */
-  store(chunk: Chunk, from: Waiting): void {
+  /**
+   * Brings a chunk's file up to date, now or when the disk takes more.
+   *
+   * @param inputs Those that have to wait meanwhile.
+   */
+  store(chunk: Chunk, inputs: readonly Waiting[]): void {
     if (this.#unstored.has(chunk)) return
     const failure = this.#tryToStore(chunk)
     if (failure === undefined) return
     this.#log.error(
-      `[storage] cannot write chunk '${chunk.id}' of ${from.label}: ${systemError(failure).text}; ` +
-        'it stays in memory and the input waits'
+      `[storage] cannot write chunk '${chunk.id}' of ${chunk.input}: ${systemError(failure).text}; ` +
+        'it stays in memory and its input waits'
     )
-    this.#unstored.set(chunk, from)
-    from.waitForDisk()
+    this.#unstored.set(chunk, inputs)
+    for (const input of inputs) input.waitForDisk()
     this.#timer ??= this.#clock.every(RETRY_MS, () => this.retry())
   }
 
   /** Tries again to write what is missing. */
   retry(): void {
-    for (const [chunk, from] of this.#unstored) {
+    for (const chunk of this.#unstored.keys()) {
       if (this.#tryToStore(chunk) === undefined) {
-        this.#log.info(`[storage] chunk '${chunk.id}' of ${from.label} is written`)
+        this.#log.info(`[storage] chunk '${chunk.id}' of ${chunk.input} is written`)
         this.forget(chunk)
       }
     }
@@ -62,12 +65,12 @@ export class DiskGuard {
 
   /** A chunk is settled: its file does not matter any more. */
   forget(chunk: Chunk): void {
-    const from = this.#unstored.get(chunk)
-    if (from === undefined) return
+    const inputs = this.#unstored.get(chunk)
+    if (inputs === undefined) return
     this.#unstored.delete(chunk)
     if (this.#unstored.size === 0) this.stop()
-    for (const other of this.#unstored.values()) if (other === from) return
-    from.goOn()
+    const waiting = new Set([...this.#unstored.values()].flat())
+    for (const input of inputs) if (!waiting.has(input)) input.goOn()
   }
 
   stop(): void {

@@ -32,13 +32,6 @@ export class EmitterRuntime implements Emitter {
     this.#emitters = emitters
   }
 
-  /** Events that were emitted and not handed on. */
-  get pendingEvents(): number {
-    let events = 0
-    for (const { count } of this.#pending.values()) events += count
-    return events
-  }
-
   get source(): string {
     return this.input.name
   }
@@ -79,9 +72,12 @@ export class EmitterRuntime implements Emitter {
       sink.writer.raw(writer.bytes, 0, writer.length)
       if (receipts.size === 0) sink.commit(count)
       else {
-        sink.commit(count, () => {
+        // What one of them waits for is right for all.
+        const isSettled = [...receipts].some(({ moment }) => moment === 'settled')
+        const release = (): void => {
           for (const receipt of receipts) receipt.release()
-        })
+        }
+        sink.commit(count, release, isSettled ? 'settled' : undefined)
       }
     }
     this.input.trim()
@@ -97,11 +93,6 @@ export class Emitters implements EmittedRecords {
 
   add(emitter: EmitterRuntime): void {
     this.#emitters.push(emitter)
-  }
-
-  /** Events that wait in an emitter, by the label of its input. */
-  pendingEvents(label: string): number {
-    return this.#emitters.find(({ input }) => input.label === label)?.pendingEvents ?? 0
   }
 
   /**

@@ -8,8 +8,6 @@ import type { Clock, Timer } from '../base/clock.ts'
 import { CHUNK_BYTES_FIRST, CHUNKS_UNDER_WAY_MAX, TAGS_IDLE_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Counter } from '../metrics/registry.ts'
-import type { EventSink } from '../plugin/context.ts'
-import type { Input } from '../plugin/define.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { ChunkFile } from '../storage/chunk_file.ts'
 import type { ChunkHolder } from './chunk_stats.ts'
@@ -18,7 +16,7 @@ import type { DiskGuard, Waiting } from './disk_guard.ts'
 import type { FilterChain } from './filter_chain.ts'
 import type { Account, Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
-import { Pauses } from './pauses.ts'
+import { Pauses, type RunningInput } from './pauses.ts'
 import type { RateGate } from './rate_gate.ts'
 import type { ReceiptMoment, StorageType } from './receipt.ts'
 import { type EmittedRecords, type SinkOwner, TagSink } from './tag_sink.ts'
@@ -45,6 +43,8 @@ export interface InputSettings {
   readonly plugin: string
   readonly storage: StorageType
   readonly receiptMoment: ReceiptMoment
+  /** See `TaskOwner`. */
+  readonly trustsDisk: boolean
   /** Bytes, 0 is none. */
   readonly memBufLimit: number
   /** Wait when `storage.max_chunks_up` is reached. */
@@ -81,12 +81,15 @@ export interface InputWorld {
   newFile(chunk: Chunk, label: string, outputs: readonly string[] | undefined): ChunkFile
   /** Sends a sealed chunk to its outputs. */
   dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task
+  /** All inputs but emitters: what an emitter gets, one of them has read. */
+  readingInputs(): readonly Waiting[]
 }
 
 export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder {
   readonly settings: InputSettings
   readonly account: Account
   readonly isBacklog = false
+  readonly trustsDisk: boolean
   readonly isEmitter: boolean
   readonly #world: InputWorld
   readonly #counters: InputCounters
@@ -105,6 +108,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   constructor(settings: InputSettings, world: InputWorld, counters: InputCounters) {
     this.settings = settings
     this.account = world.ledger.input(settings.label)
+    this.trustsDisk = settings.trustsDisk
     this.isEmitter = settings.plugin === 'emitter'
     this.#world = world
     this.#counters = counters
@@ -131,11 +135,11 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     return this.#world.emitters
   }
 
-  get input(): Input | undefined {
+  get input(): RunningInput | undefined {
     return this.#pauses.input
   }
 
-  set input(input: Input) {
+  set input(input: RunningInput) {
     this.#pauses.input = input
   }
 
@@ -175,7 +179,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     return [...this.#sinks.values(), ...this.#routeSinks.values()]
   }
 
-  sink(tag: string): EventSink {
+  sink(tag: string): TagSink {
     let sink = this.#sinks.get(tag)
     if (sink === undefined) {
       sink = this.#newSink(tag)
@@ -223,6 +227,11 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     return promise
   }
 
+  /** Waits for events that the input has committed in a thread. */
+  async drain(): Promise<void> {
+    await this.input?.drain?.()
+  }
+
   async stop(): Promise<void> {
     await this.input?.stop?.()
   }
@@ -268,7 +277,6 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
       const outputs = path.isRouted ? path.outputs.map(output => output.label) : undefined
       chunk.file = world.newFile(chunk, this.label, outputs)
       chunk.stored = chunk.file
-      world.up.add(chunk)
     }
     return chunk
   }
@@ -282,7 +290,8 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
       this.#memoryBytes += bytes
       if (this.settings.storage === 'memrb') this.#makeRoom(bytes)
     } else {
-      this.#world.disk.store(chunk, this)
+      this.#world.up.add(chunk)
+      this.#world.disk.store(chunk, this.isEmitter ? this.#world.readingInputs() : [this])
       for (const output of sink.path.outputs) output.reserve(chunk, bytes)
     }
     this.#protect(bytes)
@@ -337,10 +346,12 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     const { up, clock } = this.#world
     if (storage === 'filesystem' && pausesOnChunks && up.isFull) {
       this.#pauses.pause('chunks', `storage buf overlimit ${up.count}/${up.max}`)
-    } else if (rateGate?.isOver(this.#pressure()) === true) {
+    }
+    if (rateGate?.isOver(this.#pressure()) === true) {
       this.#pauses.pause('rate', 'rate gate limit exceeded')
       this.#lookAgain(rateGate.leftMs(clock.now()))
-    } else if (storage === 'memory' && memBufLimit > 0 && this.#memoryBytes >= memBufLimit) {
+    }
+    if (storage === 'memory' && memBufLimit > 0 && this.#memoryBytes >= memBufLimit) {
       const sizes = `event of size ${bytes}B exceeded limit ${memBufLimit} to ${this.#memoryBytes}B`
       this.#pauses.pause('memory', `mem buf overlimit - ${sizes}`)
     }

@@ -2,13 +2,12 @@
  * Makes plugin instances from their resolved configuration: the context that a plugin sees, its counters, and the runtime around it.
  */
 import type { Timer } from '../base/clock.ts'
-import type { Logger, LogLevel } from '../base/log.ts'
-import { suggest } from '../base/suggest.ts'
+import type { Logger } from '../base/log.ts'
 import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Counter } from '../metrics/registry.ts'
 import { compileOnigmo } from '../parser/onigmo.ts'
-import type { Emitter, FilterContext, InputContext, PluginContext } from '../plugin/context.ts'
+import type { Emitter, FilterContext, PluginContext } from '../plugin/context.ts'
 import type { Filter } from '../plugin/define.ts'
 import { compileCondition, type ConditionSpec } from '../record/condition.ts'
 import { compileMatch } from '../record/tag.ts'
@@ -33,11 +32,13 @@ import {
   textValue
 } from './instance.ts'
 import { OutputRuntime } from './output_runtime.ts'
+import { inputContext, pluginContext } from './plugin_context.ts'
 import { RateGate } from './rate_gate.ts'
 import { receiptMoment, type StorageType } from './receipt.ts'
 import { parseRetryLimit } from './retry.ts'
 import type { Storage } from './storage.ts'
 import { storageType } from './storage_type.ts'
+import { InstanceThreads } from './threads/instance_threads.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
 
 /** A filter with its place in the pipeline. */
@@ -62,6 +63,7 @@ export class InstanceFactory {
   readonly #service: ServiceSettings
   readonly #diagnostics: Diagnostics
   readonly #owner: Owner
+  readonly #threads: InstanceThreads
 
   constructor(
     world: EngineWorld,
@@ -73,6 +75,7 @@ export class InstanceFactory {
     this.#service = service
     this.#diagnostics = diagnostics
     this.#owner = owner
+    this.#threads = new InstanceThreads(world, service, diagnostics)
   }
 
   /** The runtime of an input; empty when the plugin refused its configuration. */
@@ -82,13 +85,15 @@ export class InstanceFactory {
     const routes = spec.routes.flatMap(route => this.#route(route, spec, outputs))
     const label = labelOf(spec)
     const storage = this.#storageType(spec)
+    const acknowledge = this.#acknowledge(spec)
     const runtime = new InputRuntime(
       {
         name: spec.name,
         label,
         plugin: spec.plugin.name,
         storage,
-        receiptMoment: receiptMoment(spec.plugin.receipts, storage, this.#acknowledge(spec)),
+        receiptMoment: receiptMoment(spec.plugin.receipts, storage, acknowledge),
+        trustsDisk: acknowledge !== 'delivered',
         memBufLimit: numberValue(spec, 'mem_buf_limit'),
         pausesOnChunks: spec.values['storage.pause_on_chunks_overlimit'] === true,
         rateGate: this.#rateGate(spec),
@@ -100,7 +105,10 @@ export class InstanceFactory {
       this.#inputCounters(label)
     )
     return this.#guard(spec, () => {
-      runtime.input = spec.plugin.create(spec.values, this.#inputContext(spec, runtime))
+      const base = this.#context(spec, 'input')
+      const context = inputContext(spec, base, runtime, this.#owner.timers)
+      const input = spec.plugin.create(spec.values, context)
+      runtime.input = this.#threads.input(spec, input, context, runtime)
       return runtime
     })
   }
@@ -141,39 +149,36 @@ export class InstanceFactory {
       )
     }
     const context = this.#context(spec, 'output')
-    return this.#guard(
-      spec,
-      () =>
-        new OutputRuntime(
-          {
-            name: spec.name,
-            label,
-            id: spec.id,
-            route: `${spec.plugin.name}/${spec.name}`,
-            matches: matches ?? (() => false),
-            retryLimit: this.#retryLimit(spec),
-            concurrency: spec.plugin.concurrency ?? 1,
-            processors: this.#processors(spec.processors),
-            storedBytesMax: this.#storedBytesMax(spec)
-          },
-          spec.plugin.create(spec.values, {
-            ...context,
-            id: spec.id,
-            flushSeconds: this.#service.flush
-          }),
-          {
-            log,
-            clock,
-            random,
-            schedulerBase: this.#service['scheduler.base'],
-            schedulerCap: this.#service['scheduler.cap'],
-            up: this.#owner.storage.up,
-            keep: given => this.#owner.storage.keep(given)
-          },
-          this.#outputCounters(label),
-          context.dropped
-        )
-    )
+    return this.#guard(spec, () => {
+      const { flush: flushSeconds } = this.#service
+      const created = spec.plugin.create(spec.values, { ...context, id: spec.id, flushSeconds })
+      const { output, concurrency } = this.#threads.output(spec, created, context)
+      return new OutputRuntime(
+        {
+          name: spec.name,
+          label,
+          id: spec.id,
+          route: `${spec.plugin.name}/${spec.name}`,
+          matches: matches ?? (() => false),
+          retryLimit: this.#retryLimit(spec),
+          concurrency,
+          processors: this.#processors(spec.processors),
+          storedBytesMax: this.#storedBytesMax(spec)
+        },
+        output,
+        {
+          log,
+          clock,
+          random,
+          schedulerBase: this.#service['scheduler.base'],
+          schedulerCap: this.#service['scheduler.cap'],
+          up: this.#owner.storage.up,
+          keep: given => this.#owner.storage.keep(given)
+        },
+        this.#outputCounters(label),
+        context.dropped
+      )
+    })
   }
 
   #storageType(spec: InputSpec): StorageType {
@@ -215,7 +220,7 @@ export class InstanceFactory {
     const text = textValue(spec, 'storage.total_limit_size')
     if (text === undefined || ['off', 'false'].includes(text.toLowerCase())) return undefined
     const limit = parseSize(text)
-    if (limit !== undefined) return limit === 0 ? undefined : limit
+    if (limit !== undefined && limit >= 0) return limit === 0 ? undefined : limit
     const at = spec.written.find(property => property.key === 'storage.total_limit_size')?.at
     const message = `Cannot set "storage.total_limit_size" on output ${spec.plugin.name}: value must be a size (bytes, K, M, G) or off: current value is "${text}"`
     this.#diagnostics.error('CFG_BAD_VALUE', message, at ?? spec.at)
@@ -323,93 +328,8 @@ export class InstanceFactory {
   }
 
   #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output'): PluginContext {
-    const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } =
-      this.#world
-    const label = labelOf(spec)
-    const owner = `${kind} ${spec.plugin.name}`
-    return {
-      name: spec.name,
-      label,
-      log: this.#logger(spec, kind),
-      clock,
-      random,
-      root,
-      configDirectory,
-      stdout,
-      json: {
-        escapeUnicode: this.#service['json.escape_unicode'],
-        nanToNull: this.#service['json.convert_nan_to_null']
-      },
-      properties: spec.written,
-      invalid(key, message, index = 0) {
-        const written = spec.written.filter(property => property.key === key)[index]
-        return new ConfigError(
-          'CFG_BAD_VALUE',
-          `Cannot set "${key}" on ${owner}: ${message}`,
-          written?.at ?? spec.at,
-          'start'
-        )
-      },
-      expand: text => environment.expand(text).text,
-      parser: name => parsers.create(name),
-      unknownParser(key, name) {
-        const near = suggest(name, parsers.names)
-        const known = parsers.names.length === 0 ? 'none' : parsers.names.join(', ')
-        const hint = near === undefined ? '' : `; "${near}" is near`
-        return new ConfigError(
-          'CFG_UNKNOWN_PARSER',
-          `Cannot set "${key}" on ${owner}: there is no parser "${name}": known parsers are ${known}${hint}`,
-          spec.written.find(property => property.key === key)?.at ?? spec.at,
-          'start'
-        )
-      },
-      counter: (name, help) => metrics.counter(name, help, { name: label }),
-      dropped(reason, records, bytes) {
-        const labels = { kind, name: label, reason }
-        metrics
-          .counter('spillway_dropped_records_total', 'Records given up, by reason.', labels)
-          .add(records)
-        metrics
-          .counter('spillway_dropped_bytes_total', 'Bytes given up, by reason.', labels)
-          .add(bytes)
-      },
-      stop: exitCode => this.#owner.stop(exitCode ?? 0)
-    }
-  }
-
-  #logger(spec: InstanceSpec, kind: string): Logger {
-    const level = textValue(spec, 'log_level')?.replace('warning', 'warn') as LogLevel | undefined
-    const suppressMs = numberValue(spec, 'log_suppress_interval') * 1000
-    const prefix = `[${kind}:${spec.plugin.name}:${labelOf(spec)}] `
-    return this.#world.log.child(prefix, level, suppressMs)
-  }
-
-  #inputContext(spec: InputSpec, runtime: InputRuntime): InputContext {
-    const { clock } = this.#world
-    const { timers } = this.#owner
-    return {
-      ...this.#context(spec, 'input'),
-      tag: textValue(spec, 'tag') ?? spec.name,
-      sink: tag => runtime.sink(tag),
-      forget: tag => runtime.forget(tag),
-      flush: () => runtime.flush(),
-      get paused() {
-        return runtime.paused
-      },
-      every(intervalMs, collect) {
-        const timer = clock.every(intervalMs, () => {
-          if (!runtime.paused) collect()
-        })
-        timers.add(timer)
-        return timer
-      },
-      always(intervalMs, look) {
-        const timer = clock.every(intervalMs, look)
-        timers.add(timer)
-        return timer
-      },
-      ready: () => runtime.ready()
-    }
+    const stop = (exitCode: number): void => this.#owner.stop(exitCode)
+    return pluginContext(spec, kind, this.#world, this.#service, stop)
   }
 
   #filterContext(spec: FilterSpec, matches: (tag: string) => boolean): FilterContext {
@@ -449,6 +369,8 @@ export class InstanceFactory {
         plugin: 'emitter',
         storage,
         receiptMoment: receiptMoment('position', storage, 'stored'),
+        // Whose receipts it has it does not know.
+        trustsDisk: false,
         memBufLimit: 0,
         pausesOnChunks: false,
         rateGate: undefined,

@@ -83,6 +83,7 @@ export class OutputRuntime implements DeliveryTarget {
   readonly #deliveries = new Set<RouteDelivery>()
   readonly #queue: RouteDelivery[] = []
   #active = 0
+  #isPumping = false
   #stopping = false
   /** Bytes of chunks with a file that are to come here. */
   #storedBytes = 0
@@ -175,11 +176,10 @@ export class OutputRuntime implements DeliveryTarget {
   }
 
   abandon(delivery: RouteDelivery, keptEvents: number): void {
-    const { chunk } = delivery.task
-    const before = delivery.events
-    if (keptEvents < chunk.events) delivery.keepFirst(keptEvents)
-    const lost = before - delivery.events
-    if (lost > 0) this.#countLost(delivery, 'shutdown', lost, chunk.size)
+    const { events, bytes } = delivery
+    if (keptEvents < delivery.task.chunk.events) delivery.keepFirst(keptEvents)
+    const lost = events - delivery.events
+    if (lost > 0) this.#countLost(delivery, 'shutdown', lost, bytes - delivery.bytes)
   }
 
   async stop(): Promise<void> {
@@ -192,11 +192,15 @@ export class OutputRuntime implements DeliveryTarget {
   }
 
   #pump(): void {
+    // An output that answers at once comes back here before `#run` returns.
+    if (this.#isPumping) return
+    this.#isPumping = true
     while (this.#active < this.settings.concurrency) {
       const delivery = this.#queue.shift()
-      if (delivery === undefined) return
+      if (delivery === undefined) break
       if (delivery.state === 'queued') void this.#run(delivery)
     }
+    this.#isPumping = false
   }
 
   async #run(delivery: RouteDelivery): Promise<void> {
@@ -214,7 +218,7 @@ export class OutputRuntime implements DeliveryTarget {
       const flushed = view.events === 0 ? OK : this.#output.flush(view)
       answer = this.#checked(flushed instanceof Promise ? await flushed : flushed, view)
     } catch (error) {
-      answer = view === undefined ? this.#unreadable(chunk, error) : this.#failed(error)
+      answer = view === undefined ? this.#unreadable(delivery.task, error) : this.#failed(error)
     }
     this.#active--
     // A delivery that was left at the stop does not count any more.
@@ -237,10 +241,12 @@ export class OutputRuntime implements DeliveryTarget {
     return retry('exception')
   }
 
-  #unreadable(chunk: Chunk, error: unknown): Delivery {
+  #unreadable(task: Task, error: unknown): Delivery {
     const { code, text } = systemError(error)
-    this.#world.log.error(`[storage] cannot read chunk '${chunk.id}': ${text}`)
-    return PASSING_READ_ERRORS.includes(code) ? retry('chunk_unreadable') : drop('chunk_unreadable')
+    this.#world.log.error(`[storage] cannot read chunk '${task.chunk.id}': ${text}`)
+    if (PASSING_READ_ERRORS.includes(code)) return retry('chunk_unreadable')
+    task.isDamaged = true
+    return drop('chunk_unreadable')
   }
 
   #settle(delivery: RouteDelivery, answer: Delivery, view: ChunkView | undefined): void {
@@ -263,7 +269,9 @@ export class OutputRuntime implements DeliveryTarget {
       const bytes = pick(view.bytes, events)
       taken -= events.length
       takenBytes -= bytes.length
-      this.#giveUpSome(delivery, bytes, reason, events)
+      this.#keep(delivery, reason, bytes, events.length)
+      this.#countLost(delivery, reason, events.length, bytes.length)
+      delivery.task.lose(reason, delivery.lostOf(view, events))
     }
     delivery.account.delivered += taken
     this.#counters.records.add(taken)
@@ -277,17 +285,6 @@ export class OutputRuntime implements DeliveryTarget {
     const hasChanged = answer.retry.length < view.events
     if (delivery.left !== undefined && hasChanged) this.#note(delivery, delivery.left)
     this.#retry(delivery, answer, { ...view, ...rest })
-  }
-
-  #giveUpSome(
-    delivery: RouteDelivery,
-    bytes: Buffer,
-    reason: string,
-    events: readonly number[]
-  ): void {
-    this.#keep(delivery, reason, bytes, events.length)
-    this.#countLost(delivery, reason, events.length, bytes.length)
-    delivery.task.lose(reason, delivery.inChunk(events))
   }
 
   #succeeded(delivery: RouteDelivery, view: ChunkView): void {
@@ -372,13 +369,13 @@ export class OutputRuntime implements DeliveryTarget {
    */
   #giveUp(delivery: RouteDelivery, reason: string, view?: ChunkView, cause = ''): void {
     const { task } = delivery
+    task.lose(reason, delivery.lostOf(view))
     if (view !== undefined) {
       delivery.countProcessed(view)
       this.#keep(delivery, cause === '' ? reason : `${reason}: ${cause}`, view.bytes, view.events)
     }
-    const { events, bytes } = view ?? { events: delivery.events, bytes: undefined }
-    this.#countLost(delivery, reason, events, bytes?.length ?? task.chunk.size)
-    task.lose(reason, delivery.left)
+    const { events } = view ?? delivery
+    this.#countLost(delivery, reason, events, view?.bytes.length ?? delivery.bytes)
     this.#end(delivery)
   }
 

@@ -11,12 +11,18 @@ import type { Input } from '../plugin/define.ts'
  */
 export type PauseReason = 'memory' | 'chunks' | 'rate' | 'disk' | 'stop'
 
+/** An input as the engine runs it: one in a thread may have events on their way. */
+export interface RunningInput extends Input {
+  /** Resolves when they are all here; the input is paused. */
+  drain?(): Promise<void>
+}
+
 export class Pauses {
   readonly #log: Logger
   readonly #label: string
   readonly #reasons = new Set<PauseReason>()
   /** Set once the plugin is created; emitters have none. */
-  input: Input | undefined
+  input: RunningInput | undefined
 
   constructor(log: Logger, label: string) {
     this.#log = log

@@ -5,9 +5,10 @@
 import assert from 'node:assert/strict'
 import type { Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
-import type { Diagnostics } from '../config/diagnostics.ts'
+import { Diagnostics } from '../config/diagnostics.ts'
 import { basename } from 'node:path'
 import { humanSize } from '../base/human_size.ts'
+import { systemError } from '../base/system_error.ts'
 import { VERSION } from '../base/version.ts'
 import { type Chunk, ChunkNames } from '../storage/chunk.ts'
 import type { FoundFile } from '../storage/chunk_store.ts'
@@ -87,8 +88,7 @@ export class Pipeline {
     const add = (name: string, events: number): void => {
       buffered.set(name, (buffered.get(name) ?? 0) + events)
     }
-    for (const { label, sinks, isEmitter } of this.#inputs) {
-      if (isEmitter) add(inputName(label), this.#emitters.pendingEvents(label))
+    for (const { label, sinks } of this.#inputs) {
       for (const { openEvents, path } of sinks) {
         add(inputName(label), openEvents)
         for (const output of path.outputs) add(routeName(label, output.label), openEvents)
@@ -150,6 +150,22 @@ export class Pipeline {
     this.#isRouted = true
   }
 
+  /**
+   * The outputs of a pipeline that was created and has no mistakes, made once more, for events that have been through a
+   * pipeline: no processors touch them again, and what is given up is not kept.
+   */
+  outputsAlone(): readonly OutputRuntime[] {
+    const service = {
+      ...this.#spec.service,
+      'storage.path': undefined,
+      'storage.keep.rejected': false
+    }
+    const outputs = this.#spec.outputs.map(spec => ({ ...spec, processors: [] }))
+    const alone = new Pipeline({ service, inputs: [], filters: [], outputs }, this.#world)
+    alone.create(new Diagnostics())
+    return alone.#outputs
+  }
+
   /** Starts outputs, filters and inputs; a plugin that cannot start stops the start with its error. */
   async start(): Promise<void> {
     const { log, clock } = this.#world
@@ -173,7 +189,7 @@ export class Pipeline {
     log.info(`[engine] Shutdown Grace Period=${grace}, Shutdown Input Grace Period=${inputGrace}`)
     this.#timers.add(clock.every(flush * 1000, () => this.#flush()))
     for (const input of this.#inputs) await input.input?.start()
-    void this.#backlog?.read(found)
+    this.#backlog?.read(found)
   }
 
   /** Stops in order, within `grace`; further calls wait for the first. */
@@ -219,7 +235,8 @@ export class Pipeline {
         const origin = { tag: chunk.tag, input, ...(outputs === undefined ? {} : { outputs }) }
         return store.newFile(chunk.id, chunk.input, origin)
       },
-      dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input)
+      dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input),
+      readingInputs: () => this.#inputs.filter(input => !input.isEmitter)
     }
   }
 
@@ -240,7 +257,9 @@ export class Pipeline {
     )
     if (store === undefined || this.#backlog === undefined) return []
     log.info(`[storage] backlog input plugin: ${this.#backlog.name}`)
-    const found = store.find()
+    const found = store.find((folder, failure) => {
+      log.error(`[storage] cannot list ${folder}, what is there waits for the next start: ${systemError(failure).text}`)
+    })
     for (const { path: file, isOwn } of found) if (isOwn) this.#names.startAfter(basename(file))
     return found
   }
@@ -291,11 +310,7 @@ export class Pipeline {
     this.#lowestFreeId = Math.min(this.#lowestFreeId, id)
     this.storage.guard.forget(chunk)
     this.storage.up.remove(chunk)
-    try {
-      chunk.stored?.remove()
-    } catch (error) {
-      this.#world.log.error(`[storage] cannot remove chunk '${chunk.id}': ${describe(error)}`)
-    }
+    this.#letGo(task)
     if (chunk.pooled !== undefined) this.storage.pool.give(chunk.pooled)
     owner.ended(task)
     if (this.#undelivered === 0) this.#drained?.()
@@ -310,18 +325,18 @@ export class Pipeline {
         : `[engine] service will shutdown in max ${grace} seconds`
     )
     log.info('[engine] pausing all inputs..')
-    this.#backlog?.stop()
     for (const input of this.#inputs) input.hold()
     // Who asked for the stop may be a filter in the middle of a batch.
     await Promise.resolve()
+    await Promise.all(this.#inputs.map(input => input.drain()))
     this.#flush()
-    if (this.#spec.service['storage.backlog.flush_on_shutdown']) this.#backlog?.sendAll()
+    await this.#endBacklog(grace)
     for (const output of this.#outputs) output.hurry()
     await this.#drain(grace)
     log.info(`[engine] service has stopped (${this.pendingTasks} pending tasks)`)
     for (const timer of this.#timers) timer.cancel()
     this.storage.guard.stop()
-    this.#leaveTasks()
+    await this.#leaveTasks()
     for (const input of this.#inputs) {
       input.hold()
       await input.stop()
@@ -329,23 +344,49 @@ export class Pipeline {
     // What inputs had left when they stopped.
     this.#flush()
     await this.#drain(1)
-    this.#leaveTasks()
+    await this.#leaveTasks()
     for (const filter of this.#filters) await filter.filter.stop?.()
     for (const output of this.#outputs) await output.stop()
     for (const row of this.ledgerRows()) log.info(`[ledger] ${rowText(row)}`)
     this.#stopped.resolve(this.#exitCode)
   }
 
+  /** Lets the backlog go on as far as the configuration wants it. */
+  async #endBacklog(grace: number): Promise<void> {
+    const backlog = this.#backlog
+    if (backlog === undefined) return
+    if (this.#spec.service['storage.backlog.flush_on_shutdown']) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const timer = grace < 0 ? undefined : this.#world.clock.after(grace * 1000, resolve)
+      await Promise.race([backlog.finish(), promise])
+      timer?.cancel()
+    }
+    backlog.stop()
+  }
+
   /** Takes all chunks out of the hands of outputs and keeps them on disk, where there is one. */
-  #leaveTasks(): void {
+  async #leaveTasks(): Promise<void> {
     for (const output of this.#outputs) output.leave()
-    const leftovers = new Leftovers(this.storage.store, this.#world.log)
+    const { log, clock } = this.#world
+    const leftovers = new Leftovers(this.storage.store, log, clock)
     for (const task of this.#tasks.values()) {
       if (this.#left.has(task)) continue
       this.#left.add(task)
       leftovers.keep(task)
     }
-    leftovers.report()
+    await leftovers.done()
+  }
+
+  /** Removes a chunk's file, or keeps it for a person to look at when it turned out to be damaged. */
+  #letGo({ chunk, isDamaged }: Task): void {
+    const { log } = this.#world
+    try {
+      if (isDamaged) {
+        log.error(`[storage] chunk '${chunk.id}' is set aside as ${chunk.stored?.setAside()}`)
+      } else chunk.stored?.remove()
+    } catch (error) {
+      log.error(`[storage] cannot remove chunk '${chunk.id}': ${systemError(error).text}`)
+    }
   }
 
   /** Chunks that are on their way, or will be. */
@@ -390,8 +431,4 @@ const STRATEGIES: Readonly<Record<StorageType, string>> = {
   memory: "'memory' (memory only)",
   filesystem: "'filesystem' (memory + filesystem)",
   memrb: "'memrb' (memory ring buffer)"
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

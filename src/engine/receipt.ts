@@ -23,12 +23,15 @@ export function receiptMoment(
 
 /** One receipt for events that go several ways: it is due when none of them holds it any more. */
 export class SharedReceipt {
+  /** What it waits for. */
+  readonly moment: ReceiptMoment
   readonly #due: () => void
   #holders = 1
 
   /** Held by who makes it. */
-  constructor(due: () => void) {
+  constructor(due: () => void, moment: ReceiptMoment) {
     this.#due = due
+    this.moment = moment
   }
 
   hold(): void {

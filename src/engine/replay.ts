@@ -105,5 +105,5 @@ function leftOf(task: Task, delivery: RouteDelivery): readonly number[] {
 }
 
 function ownerOf(label: string): TaskOwner {
-  return { plugin: 'dlq', name: label, label, isBacklog: false, release() {}, ended() {} }
+  return { plugin: 'dlq', name: label, label, isBacklog: false, trustsDisk: false, release() {}, ended() {} }
 }

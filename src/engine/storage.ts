@@ -80,7 +80,8 @@ export class Storage {
       syncs: isSyncFull(service),
       checksum: service['storage.checksum'],
       deletesBad: service['storage.delete_irrecoverable_chunks'],
-      rejectedFolder: service['storage.rejected.path']
+      rejectedFolder: service['storage.rejected.path'],
+      notSynced: (path, failure) => this.#notSynced(path, failure)
     })
   }
 
@@ -109,6 +110,17 @@ export class Storage {
       this.#letterFailed(error)
       this.#countUnkept(output, 'disk', events)
     }
+  }
+
+  #notSynced(path: string, failure: Error): void {
+    const { log, metrics } = this.#world
+    log.error(
+      `[storage] the medium did not take ${path}: ${systemError(failure).text}; ` +
+        'what is in it is acknowledged when it is delivered'
+    )
+    metrics
+      .counter('spillway_storage_sync_failures_total', 'Chunk files that could not be synced.', {})
+      .add(1)
   }
 
   #letterFailed(error: unknown): void {

@@ -70,6 +70,8 @@ export class TagSink implements EventSink, RouteSink {
   /** Bytes of the open chunk that are committed. */
   #committed = 0
   #chunk: Chunk | undefined
+  /** What receipts of the events that are being committed wait for. */
+  #moment: ReceiptMoment
   #lastSize = 0
 
   constructor(path: SinkPath, owner: SinkOwner) {
@@ -77,6 +79,7 @@ export class TagSink implements EventSink, RouteSink {
     this.tag = tag
     this.path = path
     this.#owner = owner
+    this.#moment = owner.receiptMoment
     this.#accounts = outputs.map(output => owner.routeAccount(output))
     const follows = filters !== undefined || splitter !== undefined
     const direct = processors === undefined && !follows
@@ -89,11 +92,13 @@ export class TagSink implements EventSink, RouteSink {
     return this.#staging ?? this.#open().writer
   }
 
-  commit(count: number, receipt?: () => void): void {
-    const { account, receiptMoment, emitters, isEmitter } = this.#owner
+  /** @param moment What the receipt waits for, where that is not what the input's receipts wait for. */
+  commit(count: number, receipt?: () => void, moment = this.#owner.receiptMoment): void {
+    const { account, emitters, isEmitter } = this.#owner
     if (isEmitter) account.added += count
     else account.ingested += count
-    const isTaken = receiptMoment === 'taken'
+    const isTaken = moment === 'taken'
+    this.#moment = moment
     const later = isTaken ? undefined : receipt
     const staging = this.#staging
     if (staging === undefined) {
@@ -109,15 +114,16 @@ export class TagSink implements EventSink, RouteSink {
   }
 
   /** Takes over events that a conditional route has chosen and written; who splits them accounts for them. */
-  commitRouted(count: number, receipt: (() => void) | undefined): void {
+  commitRouted(count: number, receipt: SharedReceipt | undefined): void {
+    this.#moment = receipt?.moment ?? this.#owner.receiptMoment
     const staging = this.#staging
     if (staging === undefined) {
       const chunk = this.#open()
       this.#owner.countRecords(count, chunk.writer.length - this.#committed)
-      this.#append(chunk, count, receipt)
+      this.#append(chunk, count, receipt?.release)
       return
     }
-    this.#process(staging, count, receipt)
+    this.#process(staging, count, receipt?.release)
     staging.length = 0
   }
 
@@ -153,7 +159,7 @@ export class TagSink implements EventSink, RouteSink {
       return
     }
     // What filters emit while they run is a part of what the receipt stands for.
-    const shared = new SharedReceipt(receipt)
+    const shared = new SharedReceipt(receipt, this.#moment)
     emitters.receipt = shared
     this.#process(staging, count, shared.release)
     emitters.receipt = undefined
@@ -200,7 +206,7 @@ export class TagSink implements EventSink, RouteSink {
     receipt: (() => void) | undefined
   ): (() => void) | undefined {
     const { account } = this.#owner
-    const shared = receipt === undefined ? undefined : new SharedReceipt(receipt)
+    const shared = receipt === undefined ? undefined : new SharedReceipt(receipt, this.#moment)
     const { copies, unwanted, unwantedBytes } = splitter.split(source.bytes, source.length, shared)
     const goesOn = this.path.outputs.length > 0
     account.added += copies - (count - unwanted) + (goesOn ? count - unwanted : 0)
@@ -234,7 +240,7 @@ export class TagSink implements EventSink, RouteSink {
 
   #promise(chunk: Chunk, receipt: () => void): void {
     const { file } = chunk
-    if (this.#owner.receiptMoment === 'stored' && file !== undefined) {
+    if (this.#moment === 'stored' && file !== undefined) {
       file.whenStored(this.#committed, receipt)
     } else chunk.receipts.push(receipt)
   }

@@ -21,6 +21,8 @@ export interface TaskOwner {
   readonly label: string
   /** True for chunks of an earlier run. */
   readonly isBacklog: boolean
+  /** Receipts may be called for what a stop has written to disk; false where they are to wait for delivery. */
+  readonly trustsDisk: boolean
   /** The first delivery ended or waits for a retry: nobody should wait for this chunk any more. */
   release(task: Task): void
   /** All deliveries have ended. */
@@ -41,6 +43,7 @@ export class Task {
   /** Reason of the first loss of all events, or of single ones. */
   #allLost: string | undefined
   readonly #lost = new Map<number, string>()
+  readonly #lostWithoutNumber: { readonly reason: string; readonly events: number }[] = []
   #keptEvents: number | undefined
 
   constructor(
@@ -79,11 +82,15 @@ export class Task {
     this.#open.add(delivery)
   }
 
-  /** Notes what an output did not get; `events` are numbers in the chunk, absent for all of them. */
-  lose(reason: string, events?: readonly number[]): void {
-    if (events === undefined) this.#allLost ??= reason
-    else for (const event of events) if (!this.#lost.has(event)) this.#lost.set(event, reason)
+  /** Notes what an output did not get. */
+  lose(reason: string, lost: Lost): void {
+    if (lost === 'all') this.#allLost ??= reason
+    else if (typeof lost === 'number') this.#lostWithoutNumber.push({ reason, events: lost })
+    else for (const event of lost) if (!this.#lost.has(event)) this.#lost.set(event, reason)
   }
+
+  /** The chunk's file turned out to be damaged: it is not to be removed. */
+  isDamaged = false
 
   /** Numbers of the chunk's events that some output did not get, ascending. */
   get lost(): readonly number[] {
@@ -125,11 +132,23 @@ export class Task {
   #settle(): void {
     const { account, chunk } = this
     for (const reason of this.#lost.values()) account.drop(reason, 1)
-    const others = chunk.events - this.#lost.size
+    let others = chunk.events - this.#lost.size
+    for (const { reason, events } of this.#lostWithoutNumber) {
+      // Which ones they are nobody knows; they may be among those with a number.
+      const counted = this.#allLost === undefined ? Math.min(events, others) : 0
+      account.drop(reason, counted)
+      others -= counted
+    }
     if (this.#allLost === undefined) account.delivered += others
     else account.drop(this.#allLost, others)
   }
 }
+
+/**
+ * Events that an output did not get: their numbers in the chunk, or how many they are where processors of the output took
+ * or made some, so that what it saw has no numbers.
+ */
+export type Lost = 'all' | readonly number[] | number
 
 /** The output that a delivery is for, as the delivery and who holds it see it. */
 export interface DeliveryTarget {
@@ -165,6 +184,8 @@ export class RouteDelivery {
   timer: Timer | undefined
   /** Numbers of the chunk's events that are still to be delivered; undefined for all. */
   left: readonly number[] | undefined
+  /** False once processors of the output took or made events. */
+  #hasNumbers = true
   /** What processors made of events and the output has not taken yet; kept once some of it was taken. */
   #processed: { readonly bytes: Buffer; readonly events: number } | undefined
 
@@ -217,12 +238,18 @@ export class RouteDelivery {
    * @param events Their numbers in the view, ascending.
    */
   keepOnly(view: ChunkView, events: readonly number[], isProcessed: boolean): void {
-    // Where processors took or made events, those of the view have no numbers in the chunk.
-    const hasNumbers = view.events === this.events
+    this.#hasNumbers &&= view.events === this.events
     if (isProcessed) {
       this.#processed = { bytes: pick(view.bytes, events), events: events.length }
     }
-    if (hasNumbers) this.left = this.inChunk(events)
+    this.left = this.#hasNumbers ? this.inChunk(events) : undefined
+  }
+
+  /** What is lost with a view, or with some events of it by their numbers there. */
+  lostOf(view: ChunkView | undefined, events?: readonly number[]): Lost {
+    const given = view?.events ?? this.events
+    if (!this.#hasNumbers || given !== this.events) return events?.length ?? given
+    return events === undefined ? (this.left ?? 'all') : this.inChunk(events)
   }
 
   /** Gives up all events but the first of the chunk. */
@@ -230,6 +257,23 @@ export class RouteDelivery {
     const all = this.left ?? Array.from({ length: this.task.chunk.events }, (_, index) => index)
     this.#processed = undefined
     this.left = all.filter(event => event < events)
+  }
+
+  /** Events still to be delivered that are among the first of the chunk. */
+  eventsBelow(end: number): number {
+    if (end === this.task.chunk.events) return this.events
+    if (!this.#hasNumbers) return 0
+    return this.left === undefined ? end : this.left.filter(event => event < end).length
+  }
+
+  /** Bytes of the events that are still to be delivered. */
+  get bytes(): number {
+    const { chunk } = this.task
+    if (this.#processed !== undefined) return this.#processed.bytes.length
+    if (this.left === undefined) return chunk.size
+    // Of a chunk that is down nothing is read for it.
+    if (!chunk.isUp) return Math.round((chunk.size * this.left.length) / chunk.events)
+    return pick(chunk.bytes, this.left).length
   }
 
   /** Numbers in the chunk of events of an unprocessed view. */

@@ -26,9 +26,9 @@ export class UpChunks {
     return this.#users.size >= this.max
   }
 
-  /** Notes a chunk that is up. */
+  /** Notes a chunk that is up, if it is not known. */
   add(chunk: Chunk): void {
-    this.#users.set(chunk, 0)
+    if (!this.#users.has(chunk)) this.#users.set(chunk, 0)
   }
 
   /** Brings a chunk up and keeps it there until it is released; throws what its file throws. */

@@ -13,6 +13,7 @@ export type PluginList = Readonly<
 export class Catalog implements PluginCatalog {
   readonly #shipped: PluginList
   readonly #own: Plugin[] = []
+  readonly #files = new Map<Plugin, string>()
 
   constructor(shipped: PluginList) {
     this.#shipped = shipped
@@ -30,9 +31,10 @@ export class Catalog implements PluginCatalog {
    */
   async addFile(path: string, workingDirectory: string, at?: Location): Promise<void> {
     let module: Record<string, unknown>
+    const file = resolve(workingDirectory, path)
     offerApi()
     try {
-      module = await import(pathToFileURL(resolve(workingDirectory, path)).href)
+      module = await import(pathToFileURL(file).href)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new ConfigError('CFG_PLUGIN_FILE', `Cannot load plugin file "${path}": ${reason}`, at)
@@ -42,7 +44,15 @@ export class Catalog implements PluginCatalog {
       const message = `Cannot load plugin file "${path}": it exports no plugin, it must export what defineInput, defineFilter or defineOutput returns`
       throw new ConfigError('CFG_PLUGIN_FILE', message, at)
     }
-    for (const plugin of plugins) this.add(plugin)
+    for (const plugin of plugins) {
+      this.add(plugin)
+      this.#files.set(plugin, file)
+    }
+  }
+
+  /** The user's file that a plugin came from, as an absolute path; undefined for any other plugin. */
+  fileOf(plugin: Plugin): string | undefined {
+    return this.#files.get(plugin)
   }
 
   async load(kind: PluginKind, name: string): Promise<Plugin | undefined> {

@@ -65,8 +65,8 @@ export interface PluginContext {
 export interface EventSink {
   readonly tag: string
   /**
-   * Write whole events here, then call `commit`. The writer may differ after each `commit`, and bytes that were
-   * there before do not belong to the caller.
+   * Write whole events here, then call `commit` in the same turn of the event loop. The writer may differ after each
+   * `commit`, and bytes that were there before do not belong to the caller.
    */
   readonly writer: MsgpackWriter
   /**

@@ -88,6 +88,8 @@ export type Receipts = 'position' | 'sender'
 export interface InputDeclaration<Table extends OptionTable> extends Declaration<Table> {
   /** Absent for an input whose events cannot be had again. */
   readonly receipts?: Receipts
+  /** True when it reads what only the main thread has: `threaded` has no effect then. */
+  readonly inMainThread?: boolean
   create(values: Values<Table>, context: InputContext): Input
 }
 

@@ -50,11 +50,11 @@ export const INPUT_OPTIONS = {
   threaded: flag({ default: 'false', doc: 'Run the input in a thread of its own' }),
   'thread.ring_buffer.capacity': int({
     default: '1024',
-    doc: 'Entries of the ring between a threaded input and the engine'
+    doc: 'Batches of events that a threaded input may have on their way to the engine'
   }),
   'thread.ring_buffer.window': int({
     default: '5',
-    doc: 'Share of the ring in percent that wakes the engine'
+    doc: 'Read and without effect: the engine is told of each batch at once'
   }),
   rate_window: seconds({ default: '1s', doc: 'Time over which input rates are measured' }),
   rate_gate: flag({ default: 'false', doc: 'Pause the input when its rate is too high' }),
@@ -118,7 +118,7 @@ export const OUTPUT_HIDDEN_OPTIONS = {
   host: text({ doc: 'Address of the remote' }),
   port: int({ doc: 'Port of the remote' }),
   ipv6: flag({ default: 'false', doc: 'Use IPv6' }),
-  workers: int({ doc: 'Worker threads' }),
+  workers: int({ doc: 'Threads that the output runs in; none unless set' }),
   'storage.total_limit_size': text({ doc: 'Bytes of chunks kept on disk for this output' }),
   '_debug.http.request_headers': flag({ default: 'false', doc: 'Log request headers' }),
   '_debug.http.request_payload': flag({ default: 'false', doc: 'Log request bodies' }),

@@ -23,19 +23,29 @@ export interface StoredChunk {
   settle(settled: Settled): void
   /** Removes the file: the chunk is settled. */
   remove(): void
+  /** Moves a file out of the way that cannot be read as what it was; gives the new place. */
+  setAside(): string
 }
+
+/** Waits until something is on the medium; `done` gets the failure if there was one. */
+export type Sync = (done: (failure: Error | null) => void) => void
 
 export interface ChunkFileOptions {
   readonly disk: Disk
   readonly path: string
+  /** Where the file goes when it turns out to be damaged. */
+  readonly damagedPath: string
   readonly origin: ChunkOrigin
-  /** Wait for the medium before events count as stored. */
-  readonly syncs: boolean
+  /** Waits for the names of all folders above; undefined where events count as stored once they are written. */
+  readonly syncFolders: Sync | undefined
+  /** Told when the medium did not take what was written. */
+  readonly notSynced: (path: string, failure: Error) => void
 }
 
 export class ChunkFile implements StoredChunk {
   readonly #options: ChunkFileOptions
   #descriptor: number | undefined
+  #isCreated = false
   #isSealed = false
   /** Bytes of the file that are good. */
   #length = 0
@@ -45,7 +55,10 @@ export class ChunkFile implements StoredChunk {
   /** Bytes of the chunk that are on the medium. */
   #synced = 0
   #isSyncing = false
+  /** After a failure the system forgets what it could not write: no later success says anything of it. */
+  #isDoubtful = false
   #isRemoved = false
+  #awaited: ((isSafe: boolean) => void)[] = []
   #receipts: { readonly upTo: number; readonly receipt: () => void }[] = []
 
   constructor(options: ChunkFileOptions) {
@@ -56,6 +69,7 @@ export class ChunkFile implements StoredChunk {
   static found(options: ChunkFileOptions, fileBytes: number): ChunkFile {
     const file = new ChunkFile(options)
     file.#length = fileBytes
+    file.#isCreated = true
     file.#isSealed = true
     return file
   }
@@ -88,18 +102,35 @@ export class ChunkFile implements StoredChunk {
     this.#write([...start, ...eventsBlock(added, events - this.#storedEvents)])
     this.#stored = bytes.length
     this.#storedEvents = events
-    if (this.#options.syncs) this.#sync()
+    if (this.#isSynced) this.#sync()
     else {
       this.#closeIfDone()
       this.#release(this.#stored)
     }
   }
 
-  /** Calls `receipt` once the first `upTo` bytes of the chunk are stored, or when the file is removed. */
+  /** True while receipts wait for the disk. */
+  get hasReceipts(): boolean {
+    return this.#receipts.length > 0
+  }
+
+  /** True when the medium did not take what was written: receipts wait for the chunk's settlement. */
+  get isDoubtful(): boolean {
+    return this.#isDoubtful
+  }
+
+  /** Calls `receipt` once the first `upTo` bytes of the chunk are stored, or when the chunk is settled. */
   whenStored(upTo: number, receipt: () => void): void {
-    const stored = this.#options.syncs ? this.#synced : this.#stored
+    const stored = this.#isSynced ? this.#synced : this.#stored
     if (stored >= upTo) receipt()
     else this.#receipts.push({ upTo, receipt })
+  }
+
+  /** Calls `done` once all that was appended is stored; with false when that will not be. */
+  whenSafe(done: (isSafe: boolean) => void): void {
+    if (this.#isDoubtful) done(false)
+    else if (!this.#isSynced || this.#synced >= this.#stored) done(true)
+    else this.#awaited.push(done)
   }
 
   /** No more events follow. */
@@ -115,6 +146,8 @@ export class ChunkFile implements StoredChunk {
   }
 
   settle(settled: Settled): void {
+    // A file that the disk has not taken yet has nothing that could be sent again.
+    if (this.#length === 0) return
     this.#write(settledBlock(settled))
     this.#closeIfDone()
   }
@@ -123,13 +156,28 @@ export class ChunkFile implements StoredChunk {
     if (this.#isRemoved) return
     this.#isRemoved = true
     this.seal()
-    if (this.#length > 0) this.#options.disk.remove(this.#options.path)
     this.#release(Number.POSITIVE_INFINITY)
+    if (this.#isCreated) this.#options.disk.remove(this.#options.path)
+  }
+
+  setAside(): string {
+    const { disk, path, damagedPath } = this.#options
+    this.#isRemoved = true
+    this.seal()
+    this.#release(Number.POSITIVE_INFINITY)
+    disk.makeFolder(dirname(damagedPath))
+    disk.rename(path, damagedPath)
+    return damagedPath
+  }
+
+  get #isSynced(): boolean {
+    return this.#options.syncFolders !== undefined
   }
 
   #write(pieces: readonly Buffer[]): void {
     const { disk, path } = this.#options
-    this.#descriptor ??= this.#length === 0 ? disk.create(path) : disk.open(path)
+    this.#descriptor ??= this.#isCreated ? disk.open(path) : disk.create(path)
+    this.#isCreated = true
     let left = pieces
     let position = this.#length
     try {
@@ -153,6 +201,7 @@ export class ChunkFile implements StoredChunk {
       if (this.#length === 0) {
         this.#close()
         disk.remove(path)
+        this.#isCreated = false
       } else disk.truncate(path, this.#length)
     } catch {
       // A file that cannot be cut is read up to its first bad block.
@@ -161,26 +210,30 @@ export class ChunkFile implements StoredChunk {
 
   #sync(): void {
     const descriptor = this.#descriptor
-    if (this.#isSyncing || descriptor === undefined) return
-    const { disk, path } = this.#options
+    if (this.#isSyncing || this.#isDoubtful || descriptor === undefined) return
+    const { disk, syncFolders } = this.#options
     const upTo = this.#stored
     const isNew = this.#synced === 0
     this.#isSyncing = true
     disk.sync(descriptor, failure => {
       if (failure !== null || !isNew) this.#synchronized(failure, upTo)
-      else disk.syncFolder(dirname(path), outcome => this.#synchronized(outcome, upTo))
+      else syncFolders?.(outcome => this.#synchronized(outcome, upTo))
     })
   }
 
   #synchronized(failure: Error | null, upTo: number): void {
     this.#isSyncing = false
-    // What the medium did not take stays unacknowledged, until the chunk is delivered or the next write goes well.
-    if (failure === null) {
+    if (failure !== null) {
+      this.#isDoubtful = true
+      this.#options.notSynced(this.#options.path, failure)
+    } else {
       this.#synced = upTo
       this.#release(upTo)
       if (this.#stored > upTo && !this.#isRemoved) this.#sync()
     }
     this.#closeIfDone()
+    if (!this.#isDoubtful && this.#synced < this.#stored) return
+    for (const done of this.#awaited.splice(0)) done(!this.#isDoubtful)
   }
 
   #release(upTo: number): void {

@@ -81,7 +81,12 @@ test('what is written is read again', () => {
     { requiredKeys: ['tag', 'input'], noNullPrototype: true }
   )
   const settledOnes: fc.Arbitrary<Settled> = fc.record(
-    { output: text, left: fc.array(fc.nat(), { maxLength: 5 }) },
+    {
+      output: text,
+      left: fc
+        .uniqueArray(fc.nat(), { maxLength: 5 })
+        .map(events => events.toSorted((a, b) => a - b))
+    },
     { requiredKeys: ['output'], noNullPrototype: true }
   )
   const events = fc.record(
@@ -233,9 +238,7 @@ for (const [what, type, payload] of [
 ] as const) {
   test(
     `a block with a good checksum and ${what} is a bad block`,
-    {
-      todo: 'BUG readChunkFile trusts JSON whose checksum is good: it throws, or hands the wrong shape on'
-    },
+    what === 'settled events that descend' ? { todo: 'isSettled does not look at the order' } : {},
     () => {
       const start = type === 1 ? [] : [START.subarray(8), anyBlock(2, FIRST, 3)]
       const file = Buffer.concat([

@@ -85,6 +85,34 @@ export function readChunkFile(file: Buffer): ReadChunk {
   return reader
 }
 
+function parse(payload: Buffer): unknown {
+  try {
+    return JSON.parse(payload.toString())
+  } catch {
+    return undefined
+  }
+}
+
+function isOrigin(value: unknown): value is ChunkOrigin {
+  const { tag, input, outputs } = fieldsOf(value)
+  const isListed = outputs === undefined || (Array.isArray(outputs) && outputs.every(isText))
+  return isText(tag) && isText(input) && isListed
+}
+
+function isSettled(value: unknown): value is Settled {
+  const { output, left } = fieldsOf(value)
+  const isNumber = (event: unknown): boolean => Number.isSafeInteger(event)
+  return isText(output) && (left === undefined || (Array.isArray(left) && left.every(isNumber)))
+}
+
+function fieldsOf(value: unknown): Readonly<Partial<Record<string, unknown>>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
 class BlockReader implements ReadChunk {
   readonly #file: Buffer
   origin: ChunkOrigin | undefined
@@ -129,13 +157,15 @@ class BlockReader implements ReadChunk {
     const payload = file.subarray(at + HEAD_BYTES, next)
     const isFirst = this.origin === undefined
     const type = file[at + 4]
-    if (type === BLOCK.origin && isFirst) this.origin = JSON.parse(payload.toString())
-    else if (type === BLOCK.events && !isFirst) {
+    if (type === BLOCK.events && !isFirst) {
       this.pieces.push(payload)
       this.events += file.readUInt32BE(at + 9)
-    } else if (type === BLOCK.settled && !isFirst) {
-      this.settled.push(JSON.parse(payload.toString()))
-    } else return this.#fail('bad_block')
+      return next
+    }
+    const value = parse(payload)
+    if (type === BLOCK.origin && isFirst && isOrigin(value)) this.origin = value
+    else if (type === BLOCK.settled && !isFirst && isSettled(value)) this.settled.push(value)
+    else return this.#fail('bad_block')
     return next
   }
 

@@ -2,10 +2,11 @@
  * The folder `storage.path`: chunks of this program under `.spillway/chunks/INPUT`, and those that a Fluent Bit left in
  * `INPUT`. Fluent Bit opens every folder there as chunks of its own except hidden ones, so that it can be gone back to.
  */
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
+import { systemError } from '../base/system_error.ts'
 import { type ChunkOrigin, readChunkFile, type Settled } from './chunk_format.ts'
-import { ChunkFile, type StoredChunk } from './chunk_file.ts'
-import type { Disk } from './disk.ts'
+import { ChunkFile, type ChunkFileOptions, type StoredChunk, type Sync } from './chunk_file.ts'
+import type { Disk, FolderContent } from './disk.ts'
 import { readFluentBitChunk, wholeEvents } from './fluent_bit_chunk.ts'
 
 /** Own files, where Fluent Bit does not look. */
@@ -17,6 +18,8 @@ export interface StoreOptions {
   readonly root: string
   /** `storage.sync full`. */
   readonly syncs: boolean
+  /** Told when the medium did not take what was written. */
+  readonly notSynced: (path: string, failure: Error) => void
   /** `storage.checksum`: check those of Fluent Bit's files; our own are always checked. */
   readonly checksum: boolean
   /** `storage.delete_irrecoverable_chunks`: bad bytes are deleted instead of set aside. */
@@ -49,8 +52,8 @@ export interface BadBytes {
   readonly path: string
   readonly reason: string
   readonly bytes: number
-  /** Where they are now; undefined when they were deleted, or could not be moved. */
-  readonly movedTo: string | undefined
+  /** What became of them: where they are now, or why they are no more. */
+  readonly end: string
 }
 
 export interface Recovery {
@@ -64,6 +67,8 @@ export class ChunkStore {
   readonly #options: StoreOptions
   readonly #chunks: string
   readonly #corrupt: string
+  /** True once the names of the folders above those of the inputs are on the medium. */
+  #hasSyncedFolders = false
 
   constructor(options: StoreOptions) {
     this.#options = options
@@ -81,19 +86,30 @@ export class ChunkStore {
 
   /** The file that a new chunk is to be written to; nothing is on disk before its first events. */
   newFile(id: string, input: string, origin: ChunkOrigin): ChunkFile {
-    const { disk, syncs } = this.#options
-    return new ChunkFile({ disk, path: join(this.#chunks, input, fileName(id)), origin, syncs })
+    return new ChunkFile(this.#fileOptions(join(this.#chunks, input, fileName(id)), input, origin))
   }
 
-  /** All files that earlier runs and Fluent Bit left, oldest first. */
-  find(): FoundFile[] {
+  /**
+   * All files that earlier runs and Fluent Bit left, oldest first.
+   *
+   * @param unreadable Called for a folder that cannot be listed.
+   */
+  find(unreadable: (folder: string, failure: unknown) => void): FoundFile[] {
     const { disk, root, rejectedFolder } = this.#options
     const letters = resolve(join(root, rejectedFolder))
     const found: FoundFile[] = []
+    const list = (folder: string): FolderContent => {
+      try {
+        return disk.list(folder)
+      } catch (failure) {
+        unreadable(folder, failure)
+        return { files: [], folders: [] }
+      }
+    }
     const collect = (parent: string, isOwn: boolean): void => {
-      for (const folder of disk.list(parent).folders) {
+      for (const folder of list(parent).folders) {
         if (!isOwn && resolve(root, folder) === letters) continue
-        for (const file of disk.list(join(parent, folder)).files) {
+        for (const file of list(join(parent, folder)).files) {
           if (isOwn || file.endsWith('.flb')) {
             found.push({ path: join(parent, folder, file), folder, isOwn })
           }
@@ -111,7 +127,7 @@ export class ChunkStore {
   }
 
   #recoverOwn({ path, folder }: FoundFile): Recovery {
-    const { disk, syncs } = this.#options
+    const { disk } = this.#options
     const file = disk.read(path)
     const { origin, events, pieces, settled, end, problem } = readChunkFile(file)
     const isEmpty = origin === undefined || events === 0
@@ -120,21 +136,24 @@ export class ChunkStore {
     const isBad = problem !== undefined && badFrom < file.length
     const bad = isBad ? this.#setAside(path, folder, file.subarray(badFrom), problem) : undefined
     if (isEmpty) {
-      disk.remove(path)
+      if (bad?.isGone !== false) disk.remove(path)
       return { chunk: undefined, bad, leftFor: undefined }
     }
-    if (bad !== undefined) disk.truncate(path, end)
+    if (bad?.isGone === true) disk.truncate(path, end)
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
-    const stored = ChunkFile.found({ disk, path, origin, syncs }, end)
+    const stored = ChunkFile.found(this.#fileOptions(path, folder, origin), end)
     const id = `${basename(path, '.chunk')}.flb`
-    return { chunk: { id, origin, events, bytes, stored, settled }, bad, leftFor: undefined }
+    const chunk = { id, origin, events, bytes, stored, settled: inChunk(settled, events) }
+    return { chunk, bad, leftFor: undefined }
   }
 
   #recoverFluentBit({ path, folder }: FoundFile): Recovery {
     const { disk, checksum } = this.#options
     const file = disk.read(path)
     const read = readFluentBitChunk(file, { checksum })
-    const usable = read.ok ? read.chunk : read.rest
+    // With a wrong checksum any of it may be wrong, however whole it looks.
+    const isUsable = read.ok || read.reason !== 'bad_checksum'
+    const usable = read.ok ? read.chunk : isUsable ? read.rest : undefined
     if (usable !== undefined && usable.signal !== 'logs') {
       return { chunk: undefined, bad: undefined, leftFor: usable.signal }
     }
@@ -150,7 +169,7 @@ export class ChunkStore {
     const isBad = !isEmpty && (!read.ok || rest.some(byte => byte !== 0))
     const bad = isBad ? this.#setAside(path, folder, rest, reason) : undefined
     if (usable === undefined || whole.events === 0) {
-      disk.remove(path)
+      if (bad?.isGone !== false) disk.remove(path)
       return { chunk: undefined, bad, leftFor: undefined }
     }
     const outputs = usable.routes.flatMap(route => (route.label === undefined ? [] : [route.label]))
@@ -163,35 +182,94 @@ export class ChunkStore {
       },
       events: whole.events,
       bytes: whole.bytes,
-      stored: new FluentBitFile(disk, path, file.length, whole.bytes),
+      stored: new FluentBitFile(disk, path, this.#damaged(path, folder), file.length, whole.bytes),
       settled: []
     }
     return { chunk, bad, leftFor: undefined }
   }
 
   /** Moves bad bytes out of the way, with what is wrong with them, or lets them go if so configured. */
-  #setAside(path: string, folder: string, bytes: Buffer, reason: string): BadBytes {
+  #setAside(path: string, folder: string, bytes: Buffer, reason: string): BadBytes & Gone {
     const { disk, deletesBad } = this.#options
     const base = { path, reason, bytes: bytes.length }
-    if (deletesBad || bytes.length === 0) return { ...base, movedTo: undefined }
-    const movedTo = join(this.#corrupt, folder, basename(path))
-    disk.makeFolder(join(this.#corrupt, folder))
-    writeWhole(disk, movedTo, bytes)
-    writeWhole(disk, `${movedTo}.json`, Buffer.from(`${JSON.stringify(base)}\n`))
-    return { ...base, movedTo }
+    if (deletesBad) return { ...base, end: 'deleted', isGone: true }
+    const place = this.#damaged(path, folder)
+    try {
+      disk.makeFolder(join(this.#corrupt, folder))
+      writeWhole(disk, place, bytes)
+      writeWhole(disk, `${place}.json`, Buffer.from(`${JSON.stringify(base)}\n`))
+      return { ...base, end: `set aside as ${place}`, isGone: true }
+    } catch (error) {
+      // A full disk is no reason to keep the good events back.
+      const end = `left there, as they cannot be set aside: ${systemError(error).text}`
+      return { ...base, end, isGone: false }
+    }
   }
+
+  /** Where a file of a folder goes that is damaged. */
+  #damaged(path: string, folder: string): string {
+    return join(this.#corrupt, folder, basename(path))
+  }
+
+  #fileOptions(path: string, folder: string, origin: ChunkOrigin): ChunkFileOptions {
+    const { disk, syncs, notSynced } = this.#options
+    const damagedPath = this.#damaged(path, folder)
+    const syncFolders: Sync = done => this.#syncFolders(dirname(path), done)
+    const sync = syncs ? syncFolders : undefined
+    return { disk, path, damagedPath, origin, syncFolders: sync, notSynced }
+  }
+
+  /** Waits for the names in a folder, and once for those of all folders above it. */
+  #syncFolders(folder: string, done: (failure: Error | null) => void): void {
+    const { disk, root } = this.#options
+    const above = [this.#chunks, dirname(this.#chunks), root, dirname(resolve(root))]
+    const folders = this.#hasSyncedFolders ? [folder] : [folder, ...above]
+    const next = (index: number): void => {
+      if (index === folders.length) {
+        this.#hasSyncedFolders = true
+        done(null)
+        return
+      }
+      disk.syncFolder(folders[index], failure => {
+        if (failure === null) next(index + 1)
+        else done(failure)
+      })
+    }
+    next(0)
+  }
+}
+
+/** Whether bad bytes are out of the way. */
+interface Gone {
+  readonly isGone: boolean
+}
+
+/** Without the numbers of events that were never stored. */
+function inChunk(settled: readonly Settled[], events: number): Settled[] {
+  return settled.map(({ output, left }) => {
+    const stored = left?.filter(event => event >= 0 && event < events) ?? []
+    return stored.length === 0 ? { output } : { output, left: stored }
+  })
 }
 
 /** A chunk that Fluent Bit left; it stays as it is until it is delivered. */
 class FluentBitFile implements StoredChunk {
   readonly #disk: Disk
   readonly #path: string
+  readonly #damagedPath: string
   readonly fileBytes: number
   readonly #contentBytes: number
 
-  constructor(disk: Disk, path: string, fileBytes: number, contentBytes: number) {
+  constructor(
+    disk: Disk,
+    path: string,
+    damagedPath: string,
+    fileBytes: number,
+    contentBytes: number
+  ) {
     this.#disk = disk
     this.#path = path
+    this.#damagedPath = damagedPath
     this.fileBytes = fileBytes
     this.#contentBytes = contentBytes
   }
@@ -208,6 +286,12 @@ class FluentBitFile implements StoredChunk {
 
   remove(): void {
     this.#disk.remove(this.#path)
+  }
+
+  setAside(): string {
+    this.#disk.makeFolder(dirname(this.#damagedPath))
+    this.#disk.rename(this.#path, this.#damagedPath)
+    return this.#damagedPath
   }
 }
 

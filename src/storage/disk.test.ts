@@ -34,10 +34,10 @@ test('a folder lists its files and folders by name, without hidden ones, links a
   })
 })
 
-test('what is no folder, or is not there, lists nothing', t => {
+test('a folder that is not there lists nothing, what is no folder is a failure', t => {
   const root = folder(t)
   writeFileSync(join(root, 'file'), '')
-  assert.deepEqual(disk.list(join(root, 'file')), { files: [], folders: [] })
+  assert.throws(() => disk.list(join(root, 'file')), { code: 'ENOTDIR' })
   assert.deepEqual(disk.list(join(root, 'none')), { files: [], folders: [] })
 })
 

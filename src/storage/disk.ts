@@ -30,7 +30,7 @@ export interface Disk {
   exists(path: string): boolean
   /** Makes a folder and those above it; one that is there already is fine. */
   makeFolder(path: string): void
-  /** Names in a folder, sorted; empty when it cannot be read. */
+  /** Names in a folder, sorted; empty when it is not there. */
   list(path: string): FolderContent
   /** Opens a new file for writing; a file that is there already is an error (EEXIST). */
   create(path: string): number
@@ -61,7 +61,8 @@ export const systemDisk: Disk = {
     let entries
     try {
       entries = readdirSync(path, { withFileTypes: true })
-    } catch {
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       return { files: [], folders: [] }
     }
     const names = (kind: 'isFile' | 'isDirectory'): string[] =>

@@ -190,6 +190,11 @@ export async function settle(run: TestPipeline): Promise<void> {
   await run.until(() => run.pipeline.pendingTasks === 0)
 }
 
+/** Lets the event loop turn: a start reads one file of the backlog in each turn. */
+export async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise(resolve => setImmediate(resolve))
+}
+
 /** Waits until the chunks that were found are read, as the last of its log lines says, and lets them be sent. */
 export async function backlogRead(run: TestPipeline, chunks: number): Promise<void> {
   const lines = (): number => run.log.filter(line => / register /.test(line)).length

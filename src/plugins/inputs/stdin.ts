@@ -7,7 +7,7 @@
  * Differs: text that is not JSON costs only itself, up to the next line that starts with a map or an array, where Fluent
  * Bit loses all that it has read with it; JSON is read strictly (no `{"a":1,}`). A parser gets whole lines, where Fluent
  * Bit gives it all that it has read, which cuts lines and stops `json` parsers at the second line. What is longer than
- * `buffer_size` is skipped with an error, where Fluent Bit stops. Standard input may be a file.
+ * `buffer_size` is skipped with an error, where Fluent Bit stops. Standard input may be a file. `threaded` has no effect.
  */
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
@@ -25,6 +25,7 @@ export const stdin = defineInput({
   name: 'stdin',
   summary: 'Standard input',
   upstream: 'plugins/in_stdin/in_stdin.c',
+  inMainThread: true,
   options: {
     parser: text({ doc: 'Parser of each line; without it the input is JSON' }),
     buffer_size: size({

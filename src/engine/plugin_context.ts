@@ -1,0 +1,132 @@
+/** The contexts of plugin instances: what they see of the engine, in the main thread and in threads of their own alike. */
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Logger, LogLevel } from '../base/log.ts'
+import { suggest } from '../base/suggest.ts'
+import { ConfigError } from '../config/diagnostics.ts'
+import type { Environment } from '../config/env.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { MetricsRegistry } from '../metrics/registry.ts'
+import type { Parser } from '../parser/parser.ts'
+import type { InputContext, PluginContext, TextOutput } from '../plugin/context.ts'
+import { type InstanceSpec, labelOf, numberValue, textValue } from './instance.ts'
+
+/** Parsers by name; each call of `create` makes an instance of its own. */
+export interface Parsers {
+  create(name: string): Parser | undefined
+  readonly names: readonly string[]
+}
+
+/** What is around a plugin instance. */
+export interface ContextWorld {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly random: () => number
+  readonly metrics: MetricsRegistry
+  readonly environment: Environment
+  readonly parsers: Parsers
+  /** Prefix of `/proc`, `/sys` and `/etc`, empty outside tests. */
+  readonly root: string
+  readonly configDirectory: string
+  readonly stdout: TextOutput
+}
+
+export function pluginContext(
+  spec: InstanceSpec,
+  kind: 'input' | 'filter' | 'output',
+  world: ContextWorld,
+  service: ServiceSettings,
+  stop: (exitCode: number) => void
+): PluginContext {
+  const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } = world
+  const label = labelOf(spec)
+  const owner = `${kind} ${spec.plugin.name}`
+  return {
+    name: spec.name,
+    label,
+    log: logger(spec, kind, world.log),
+    clock,
+    random,
+    root,
+    configDirectory,
+    stdout,
+    json: {
+      escapeUnicode: service['json.escape_unicode'],
+      nanToNull: service['json.convert_nan_to_null']
+    },
+    properties: spec.written,
+    invalid(key, message, index = 0) {
+      const written = spec.written.filter(property => property.key === key)[index]
+      return new ConfigError(
+        'CFG_BAD_VALUE',
+        `Cannot set "${key}" on ${owner}: ${message}`,
+        written?.at ?? spec.at,
+        'start'
+      )
+    },
+    expand: text => environment.expand(text).text,
+    parser: name => parsers.create(name),
+    unknownParser(key, name) {
+      const near = suggest(name, parsers.names)
+      const known = parsers.names.length === 0 ? 'none' : parsers.names.join(', ')
+      const hint = near === undefined ? '' : `; "${near}" is near`
+      return new ConfigError(
+        'CFG_UNKNOWN_PARSER',
+        `Cannot set "${key}" on ${owner}: there is no parser "${name}": known parsers are ${known}${hint}`,
+        spec.written.find(property => property.key === key)?.at ?? spec.at,
+        'start'
+      )
+    },
+    counter: (name, help) => metrics.counter(name, help, { name: label }),
+    dropped(reason, records, bytes) {
+      const labels = { kind, name: label, reason }
+      metrics
+        .counter('spillway_dropped_records_total', 'Records given up, by reason.', labels)
+        .add(records)
+      metrics
+        .counter('spillway_dropped_bytes_total', 'Bytes given up, by reason.', labels)
+        .add(bytes)
+    },
+    stop: exitCode => stop(exitCode ?? 0)
+  }
+}
+
+/** Where the events of an input go, and what holds it back; see `InputContext`. */
+export type InputDesk = Pick<InputContext, 'sink' | 'forget' | 'flush' | 'paused' | 'ready'>
+
+/** @param timers Get the timers that the input sets, to be cancelled when it stops. */
+export function inputContext(
+  spec: InstanceSpec,
+  context: PluginContext,
+  desk: InputDesk,
+  timers: Set<Timer>
+): InputContext {
+  const { clock } = context
+  const add = (timer: Timer): Timer => {
+    timers.add(timer)
+    return timer
+  }
+  return {
+    ...context,
+    tag: textValue(spec, 'tag') ?? spec.name,
+    sink: tag => desk.sink(tag),
+    forget: tag => desk.forget(tag),
+    flush: () => desk.flush(),
+    get paused() {
+      return desk.paused
+    },
+    every: (intervalMs, collect) =>
+      add(
+        clock.every(intervalMs, () => {
+          if (!desk.paused) collect()
+        })
+      ),
+    always: (intervalMs, look) => add(clock.every(intervalMs, look)),
+    ready: () => desk.ready()
+  }
+}
+
+function logger(spec: InstanceSpec, kind: string, log: Logger): Logger {
+  const level = textValue(spec, 'log_level')?.replace('warning', 'warn') as LogLevel | undefined
+  const suppressMs = numberValue(spec, 'log_suppress_interval') * 1000
+  return log.child(`[${kind}:${spec.plugin.name}:${labelOf(spec)}] `, level, suppressMs)
+}

@@ -1,0 +1,110 @@
+/**
+ * Puts instances into threads of their own, only where the configuration says so, whatever Fluent Bit's default for a
+ * plugin is.
+ * Source of the limits: Fluent Bit 5.1.1 src/flb_input.c flb_input_set_property().
+ */
+import type { Worker } from 'node:worker_threads'
+import type { Logger } from '../../base/log.ts'
+import type { Diagnostics } from '../../config/diagnostics.ts'
+import type { ServiceSettings } from '../../config/service.ts'
+import type { MetricsRegistry } from '../../metrics/registry.ts'
+import type { PluginContext } from '../../plugin/context.ts'
+import type { Input, Output } from '../../plugin/define.ts'
+import { type InputSpec, numberValue, type OutputSpec } from '../instance.ts'
+import type { InputDesk } from '../plugin_context.ts'
+import type { ThreadHost, ThreadTask } from './protocol.ts'
+import { ThreadedInput } from './threaded_input.ts'
+import { ThreadedOutput } from './threaded_output.ts'
+
+const CAPACITY = 'thread.ring_buffer.capacity'
+const WINDOW = 'thread.ring_buffer.window'
+
+export interface InstanceThreadsWorld {
+  readonly log: Logger
+  readonly metrics: MetricsRegistry
+  readonly threads: ThreadHost | undefined
+}
+
+export class InstanceThreads {
+  readonly #world: InstanceThreadsWorld
+  readonly #service: ServiceSettings
+  readonly #diagnostics: Diagnostics
+
+  constructor(world: InstanceThreadsWorld, service: ServiceSettings, diagnostics: Diagnostics) {
+    this.#world = world
+    this.#service = service
+    this.#diagnostics = diagnostics
+  }
+
+  /**
+   * @param input Made here, where its configuration was checked; it is not started when a thread makes another.
+   * @param desk Of the input in this thread.
+   */
+  input(spec: InputSpec, input: Input, context: PluginContext, desk: InputDesk): Input {
+    const { metrics, threads } = this.#world
+    this.#check(spec)
+    const isThreaded = spec.values['threaded'] === true && spec.plugin.inMainThread !== true
+    if (!isThreaded || threads === undefined) return input
+    return new ThreadedInput(context, desk, metrics, () =>
+      threads.start(spec.plugin, this.#task('input', spec), spec.name)
+    )
+  }
+
+  /** The output, or what runs it in threads; and how many chunks it may have at once. */
+  output(
+    spec: OutputSpec,
+    output: Output,
+    context: PluginContext
+  ): { readonly output: Output; readonly concurrency: number } {
+    const { metrics, threads } = this.#world
+    const workers = numberValue(spec, 'workers')
+    const concurrency = spec.plugin.concurrency ?? 1
+    if (workers < 1 || threads === undefined) return { output, concurrency }
+    const launch = (number: number): Worker =>
+      threads.start(spec.plugin, this.#task('output', spec), `${spec.name} #${number}`)
+    return {
+      output: new ThreadedOutput({ workers, concurrency, context, metrics, launch }),
+      concurrency: concurrency * workers
+    }
+  }
+
+  #task(kind: ThreadTask['kind'], spec: InputSpec | OutputSpec): ThreadTask {
+    const { plugin, name, alias, id, at, isValid, values, written } = spec
+    const { level, colour } = this.#world.log
+    return {
+      kind,
+      plugin: plugin.name,
+      instance: { name, alias, id, at, isValid, values, written },
+      service: this.#service,
+      log: { level, colour },
+      batchesMax: numberValue(spec, CAPACITY)
+    }
+  }
+
+  #check(spec: InputSpec): void {
+    const capacity = numberValue(spec, CAPACITY)
+    const window = numberValue(spec, WINDOW)
+    if (capacity < 1) this.#refuse(spec, CAPACITY, '1 or more')
+    if (window < 1 || window > 100) this.#refuse(spec, WINDOW, '1 to 100')
+    if (spec.values['threaded'] !== true) return
+    if (spec.plugin.inMainThread === true) {
+      this.#warn(spec, 'threaded', 'what it reads belongs to the main thread')
+    } else if (spec.written.some(({ key }) => key === WINDOW)) {
+      this.#warn(spec, WINDOW, 'the engine is told of each batch at once')
+    }
+  }
+
+  #refuse(spec: InputSpec, key: string, wanted: string): void {
+    const message = `Cannot set "${key}" on input ${spec.plugin.name}: value must be ${wanted}: current value is ${numberValue(spec, key)}`
+    this.#diagnostics.error('CFG_BAD_VALUE', message, placeOf(spec, key))
+  }
+
+  #warn(spec: InputSpec, key: string, reason: string): void {
+    const message = `Key "${key}" has no effect on input ${spec.plugin.name}: ${reason}`
+    this.#diagnostics.warning('CFG_BAD_VALUE', message, placeOf(spec, key))
+  }
+}
+
+function placeOf(spec: InputSpec, key: string): InputSpec['at'] {
+  return spec.written.findLast(property => property.key === key)?.at ?? spec.at
+}

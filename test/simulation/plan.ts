@@ -1,0 +1,435 @@
+/** What a seed runs: a configuration, who sends and receives, and what goes wrong. */
+import { Dice } from './dice.ts'
+import type { Shown } from './known_bugs.ts'
+import { type DiskFaults, type MediumTraits, NO_DISK_FAULTS } from './sim_disk.ts'
+
+export const LEVELS = ['error', 'info', 'debug'] as const
+export type Level = (typeof LEVELS)[number]
+
+/** `file` can read again (receipts: position), `client` sends again (receipts: sender), `noise` is gone once sent. */
+export type SourceKind = 'file' | 'client' | 'noise'
+export type StorageKind = 'memory' | 'filesystem' | 'memrb'
+
+/** What filters and processors do; each has a counterpart in ways.ts. */
+export type StepPlan =
+  | { readonly kind: 'grep'; readonly level: Level }
+  | { readonly kind: 'modify'; readonly key: string }
+
+export interface ProcessorPlan {
+  readonly step: StepPlan
+  /** Only for events of this level. */
+  readonly condition: Level | undefined
+}
+
+export interface RewritePlan {
+  readonly kind: 'rewrite'
+  readonly level: Level
+  /** The new tag is this and the old one. */
+  readonly prefix: string
+  readonly keeps: boolean
+  readonly storage: 'memory' | 'filesystem'
+  /** `emitter_mem_buf_limit`, 0 is none; a record that does not fit stays under its tag. */
+  readonly limit: string | undefined
+}
+
+export interface FilterPlan {
+  readonly match: string
+  readonly step: StepPlan | RewritePlan
+}
+
+export interface RoutePlan {
+  readonly name: string
+  /** Undefined for the default route. */
+  readonly level: Level | undefined
+  readonly outputs: readonly string[]
+}
+
+export interface InputPlan {
+  readonly kind: SourceKind
+  /** One stream of events for each tag. */
+  readonly tags: readonly string[]
+  readonly eventsOfEach: number
+  /** The streams of a file are read side by side. */
+  readonly isParallel: boolean
+  /** Largest text of an event. */
+  readonly textBytesMax: number
+  readonly storage: StorageKind
+  readonly memBufLimit: string | undefined
+  readonly pausesOnChunks: boolean
+  readonly acknowledge: 'stored' | 'delivered'
+  /** Records per second. */
+  readonly rateGate: number | undefined
+  readonly processors: readonly ProcessorPlan[]
+  /** Conditional routes; empty when the tag decides. */
+  readonly routes: readonly RoutePlan[]
+  /** Outputs that a plain route adds. */
+  readonly extra: readonly string[]
+}
+
+/** What a remote does with a chunk. */
+export type Fate =
+  | 'ok'
+  | 'later'
+  | 'slow'
+  | 'refuse'
+  | 'throw'
+  | 'partial'
+  | 'hang'
+  | 'wrong'
+  | 'drop'
+  | 'dropSome'
+  | 'die'
+
+export interface OutputPlan {
+  readonly alias: string
+  readonly match: string
+  readonly isConcurrent: boolean
+  readonly retryLimit: string
+  /** Attempts of a chunk; undefined for no limit. */
+  readonly attemptsMax: number | undefined
+  readonly totalLimit: string | undefined
+  readonly processors: readonly ProcessorPlan[]
+  readonly fates: Readonly<Partial<Record<Fate, number>>>
+  /** Share of the time that it takes nothing at all. */
+  readonly outages: number
+  /** It is in the configuration from the first run on. */
+  readonly isFirst: boolean
+}
+
+export interface ServicePlan {
+  readonly flush: number
+  readonly grace: number
+  readonly hasPath: boolean
+  readonly sync: 'normal' | 'full'
+  readonly checksum: boolean
+  readonly maxChunksUp: number
+  readonly backlogLimit: string | undefined
+  readonly flushesBacklog: boolean
+  readonly deletesBad: boolean
+  readonly keepsRejected: boolean
+  readonly rejectedLimit: number | undefined
+  readonly schedulerBase: number
+  readonly schedulerCap: number
+}
+
+/** How often things happen to a run, for each step. */
+export interface StormPlan {
+  readonly steps: number
+  readonly processCrash: number
+  readonly powerLoss: number
+  readonly stop: number
+  /** A stop is followed by a configuration with other outputs. */
+  readonly changes: boolean
+  readonly diskFaults: DiskFaults
+  /** The disk is full now and then. */
+  readonly fillsDisk: boolean
+  readonly traits: MediumTraits
+  /** The wall clock is set at a start now and then. */
+  readonly setsClock: boolean
+}
+
+export interface Plan {
+  readonly seed: number
+  /** Nothing in the configuration may drop an event. */
+  readonly isStrict: boolean
+  readonly isYaml: boolean
+  readonly service: ServicePlan
+  readonly inputs: readonly InputPlan[]
+  readonly filters: readonly FilterPlan[]
+  readonly outputs: readonly OutputPlan[]
+  readonly storm: StormPlan
+}
+
+export function makePlan(seed: number, shown: Shown): Plan {
+  return new Planner(seed, shown).plan()
+}
+
+const RETRY_FORMS: readonly (readonly [text: string, attemptsMax: number | undefined])[] = [
+  ['no_limits', undefined],
+  ['false', undefined],
+  ['off', undefined],
+  ['no_retries', 1],
+  ['1', 2],
+  ['3', 4],
+  ['6', 7]
+]
+
+class Planner {
+  readonly #seed: number
+  readonly #shown: Shown
+  readonly #dice: Dice
+  readonly #isStrict: boolean
+  readonly #isLarge: boolean
+  readonly #hasPath: boolean
+  readonly #sync: ServicePlan['sync']
+  readonly #maxChunksUp: number
+
+  constructor(seed: number, shown: Shown) {
+    this.#seed = seed
+    this.#shown = shown
+    this.#dice = new Dice(seed, 0)
+    this.#isStrict = this.#dice.chance(0.5)
+    this.#isLarge = this.#dice.chance(0.03)
+    this.#hasPath = this.#dice.chance(0.85)
+    this.#sync = this.#dice.chance(0.45) ? 'full' : 'normal'
+    this.#maxChunksUp = this.#dice.pick([1, 2, 4, 128])
+  }
+
+  plan(): Plan {
+    const dice = this.#dice
+    const isYaml = dice.chance(0.5)
+    const storm = this.#allowed(this.#storm())
+    const outputs = this.#outputs(isYaml, storm)
+    const aliases = outputs.map(({ alias }) => alias)
+    const inputs = Array.from({ length: dice.int(1, 3) }, (_, index) =>
+      this.#input(index, isYaml, aliases)
+    )
+    return {
+      seed: this.#seed,
+      isStrict: this.#isStrict,
+      isYaml,
+      service: this.#service(),
+      inputs,
+      filters: this.#filters(),
+      outputs,
+      storm
+    }
+  }
+
+  #service(): ServicePlan {
+    const dice = this.#dice
+    const schedulerBase = dice.int(1, 5)
+    return {
+      flush: dice.pick([0.2, 0.5, 1, 1, 5]),
+      grace: dice.pick([0, 1, 2, 5, 5, -1]),
+      hasPath: this.#hasPath,
+      sync: this.#sync,
+      checksum: dice.chance(0.3),
+      maxChunksUp: this.#maxChunksUp,
+      backlogLimit: dice.pick([undefined, '1', '1K', '5K']),
+      flushesBacklog: dice.chance(0.2),
+      deletesBad: dice.chance(0.2),
+      keepsRejected: this.#hasPath && dice.chance(0.5),
+      rejectedLimit: dice.chance(0.3) ? dice.int(500, 8_000) : undefined,
+      schedulerBase,
+      schedulerCap: schedulerBase + dice.int(1, 40)
+    }
+  }
+
+  #storm(): StormPlan {
+    const dice = this.#dice
+    const crashes = dice.weighted({ none: 2, process: 4, power: 3 })
+    return {
+      steps: dice.int(15, 90),
+      processCrash: crashes === 'none' ? 0 : dice.pick([0.02, 0.05]),
+      powerLoss: crashes === 'power' ? dice.pick([0.02, 0.05]) : 0,
+      stop: dice.pick([0, 0.01, 0.04]),
+      changes: dice.chance(0.25),
+      diskFaults: this.#diskFaults(),
+      fillsDisk: this.#hasPath && dice.chance(0.3),
+      traits: {
+        forgetsFailedSyncs: this.#shown.has('forgotten_syncs') && dice.chance(0.3),
+        losesNewFolders: this.#shown.has('new_folders') && dice.chance(0.3),
+        refusesNotesFirst: !this.#shown.has('notes_without_events')
+      },
+      setsClock: dice.chance(0.1)
+    }
+  }
+
+  #diskFaults(): DiskFaults {
+    const dice = this.#dice
+    const level = this.#hasPath ? dice.weighted({ none: 5, some: 3, many: 2 }) : 'none'
+    if (level === 'none') {
+      const shortWrite = dice.pick([0, 0.2])
+      return { ...NO_DISK_FAULTS, shortWrite, slowSync: dice.pick([0, 0.1]) }
+    }
+    const one = level === 'some' ? 0.02 : 0.15
+    const faults: Record<keyof DiskFaults, number> = { ...NO_DISK_FAULTS }
+    for (const key of Object.keys(faults) as (keyof DiskFaults)[]) {
+      if (dice.chance(0.6)) faults[key] = one
+    }
+    if (!this.#shown.has('unlisted_folders')) faults.list = 0
+    if (!this.#shown.has('failing_close')) faults.close = 0
+    return faults
+  }
+
+  /** Without what shows known bugs. */
+  #allowed(storm: StormPlan): StormPlan {
+    const { diskFaults, fillsDisk, changes } = storm
+    const mayStoreLate = fillsDisk || diskFaults.write > 0 || this.#sync === 'full'
+    const isKept =
+      (!mayStoreLate || this.#shown.has('stuck_receipts')) &&
+      (!changes || this.#shown.has('backlog_remove'))
+    return isKept ? storm : { ...storm, diskFaults: { ...diskFaults, remove: 0 } }
+  }
+
+  // --- inputs
+
+  #input(index: number, isYaml: boolean, outputs: readonly string[]): InputPlan {
+    const dice = this.#dice
+    const kind: SourceKind = dice.weighted({ file: 5, client: 4, noise: this.#isStrict ? 0 : 1 })
+    const storage: StorageKind = dice.weighted({
+      memory: 4,
+      filesystem: this.#hasPath ? 6 : 0,
+      memrb: this.#isStrict ? 0 : 1
+    })
+    const needsDelivery = this.#isStrict && kind === 'client' && storage !== 'filesystem'
+    const tags = [`in${index}`]
+    if (dice.chance(0.3)) tags.push(`in${index}.b`)
+    const isSplit = isYaml && dice.chance(0.3)
+    const memBufLimit = dice.pick([undefined, undefined, '1', '1K', '8K'])
+    return {
+      kind,
+      tags,
+      isParallel: this.#shown.has('two_readers') && dice.chance(0.5),
+      eventsOfEach: this.#isLarge ? dice.int(4, 14) : dice.int(5, 90),
+      textBytesMax: this.#isLarge ? 400_000 : dice.pick([10, 200, 1_500]),
+      storage,
+      memBufLimit: storage === 'memrb' ? '3K' : memBufLimit,
+      pausesOnChunks: dice.chance(0.2) && this.#mayPauseOnChunks,
+      acknowledge: needsDelivery || dice.chance(0.25) ? 'delivered' : 'stored',
+      rateGate: dice.chance(0.1) ? dice.int(5, 60) : undefined,
+      processors: isYaml ? this.#processors(`in${index}`) : [],
+      routes: isSplit ? this.#routes(index, outputs) : [],
+      extra: isYaml && !isSplit && dice.chance(0.1) ? [dice.pick(outputs)] : []
+    }
+  }
+
+  get #mayPauseOnChunks(): boolean {
+    return this.#shown.has('empty_open_chunks') || this.#maxChunksUp === 128
+  }
+
+  #routes(index: number, outputs: readonly string[]): RoutePlan[] {
+    const dice = this.#dice
+    const some = (): string[] => [dice.pick(outputs), ...dice.some(outputs, 0.2)]
+    const routes: RoutePlan[] = [
+      { name: `errs${index}`, level: 'error', outputs: [...new Set(some())] }
+    ]
+    if (dice.chance(0.8)) {
+      routes.push({ name: `rest${index}`, level: undefined, outputs: [...new Set(some())] })
+    }
+    return routes
+  }
+
+  #processors(key: string): ProcessorPlan[] {
+    const dice = this.#dice
+    const processors: ProcessorPlan[] = []
+    if (dice.chance(0.25)) {
+      const condition = dice.chance(0.5) ? dice.pick(LEVELS) : undefined
+      processors.push({ step: { kind: 'modify', key }, condition })
+    }
+    if (dice.chance(0.15)) processors.push({ step: this.#grep(), condition: undefined })
+    return processors
+  }
+
+  // --- filters
+
+  #filters(): FilterPlan[] {
+    const dice = this.#dice
+    const filters: FilterPlan[] = []
+    if (dice.chance(0.3)) filters.push({ match: this.#match(), step: this.#grep() })
+    if (dice.chance(0.3)) {
+      filters.push({ match: this.#match(), step: { kind: 'modify', key: 'mark' } })
+    }
+    if (dice.chance(0.4)) filters.push(this.#rewrite('re', dice.pick(['in*', 'in0', 'errs*'])))
+    if (dice.chance(0.1)) filters.push(this.#rewrite('again', 're.*'))
+    if (dice.chance(0.2)) {
+      filters.push({ match: this.#match(), step: { kind: 'modify', key: 'late' } })
+    }
+    return filters
+  }
+
+  #rewrite(prefix: string, match: string): FilterPlan {
+    const dice = this.#dice
+    return {
+      match,
+      step: {
+        kind: 'rewrite',
+        level: prefix === 're' ? dice.pick(LEVELS) : 'error',
+        prefix,
+        keeps: dice.chance(0.5),
+        storage: this.#hasPath && dice.chance(0.4) ? 'filesystem' : 'memory',
+        limit: this.#isLarge ? '0' : !this.#isStrict && dice.chance(0.2) ? '2K' : undefined
+      }
+    }
+  }
+
+  #grep(): StepPlan {
+    return { kind: 'grep', level: this.#dice.pick(LEVELS) }
+  }
+
+  #match(): string {
+    return this.#dice.pick(['*', '*', 'in*', 'in0', 'in1*', 're.*', 'errs*'])
+  }
+
+  // --- outputs
+
+  #outputs(isYaml: boolean, storm: StormPlan): OutputPlan[] {
+    const dice = this.#dice
+    const count = dice.int(1, 3)
+    return Array.from({ length: count }, (_, index) => {
+      const [retryLimit, attemptsMax] = this.#isStrict
+        ? dice.pick(RETRY_FORMS.slice(0, 3))
+        : dice.pick(RETRY_FORMS)
+      const fates = this.#fatesIn(storm)
+      return {
+        alias: `out${index}`,
+        match: index === 0 ? '*' : this.#match(),
+        isConcurrent: dice.chance(0.4),
+        retryLimit,
+        attemptsMax,
+        totalLimit:
+          !this.#isStrict && dice.chance(0.3) ? dice.pick(['1K', '4K', '20K']) : undefined,
+        processors: isYaml ? this.#processors(`out${index}`) : [],
+        fates,
+        outages: dice.pick([0, 0, 0.05, 0.2]),
+        isFirst: index === 0 || !storm.changes || dice.chance(0.7)
+      }
+    })
+  }
+
+  #fatesIn({ processCrash, fillsDisk, diskFaults }: StormPlan): OutputPlan['fates'] {
+    const fates = { ...this.#fates() }
+    if (processCrash === 0) delete fates.die
+    const mayLackEvents = fillsDisk || diskFaults.write > 0 || diskFaults.shortWrite > 0
+    if (!mayLackEvents || this.#shown.has('notes_beyond_events')) return fates
+    delete fates.partial
+    delete fates.dropSome
+    return fates
+  }
+
+  #fates(): OutputPlan['fates'] {
+    const dice = this.#dice
+    const base = { ok: 10, later: 5 }
+    switch (dice.weighted({ good: 2, busy: 2, picky: 2, broken: 2, hanging: 1, all: 2 })) {
+      case 'good':
+        return base
+      case 'busy':
+        return { ...base, slow: 5, refuse: 8 }
+      case 'picky':
+        return { ...base, partial: 10, refuse: 2, ...this.#drops(3) }
+      case 'broken':
+        return { ...base, throw: 5, wrong: 5, die: 1, ...this.#drops(1) }
+      case 'hanging':
+        return { ...base, hang: 2, slow: 5 }
+      case 'all':
+        return {
+          ok: 8,
+          later: 4,
+          slow: 3,
+          refuse: 4,
+          throw: 2,
+          partial: 4,
+          hang: 0.5,
+          wrong: 1,
+          die: 0.5,
+          ...this.#drops(1)
+        }
+    }
+  }
+
+  /** Answers that give events up: nothing for a strict plan. */
+  #drops(weight: number): OutputPlan['fates'] {
+    return this.#isStrict ? {} : { drop: weight, dropSome: weight }
+  }
+}

@@ -1,0 +1,207 @@
+/** One run of the program in a simulation: a pipeline between the sources and remotes, on the disk of the world. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Logger } from '../../src/base/log.ts'
+import { loadConfiguration, type LoadedConfiguration } from '../../src/cli/configuration.ts'
+import { Diagnostics } from '../../src/config/diagnostics.ts'
+import { imbalance, rowText } from '../../src/engine/ledger.ts'
+import { MetricsRegistry } from '../../src/metrics/registry.ts'
+import { Catalog } from '../../src/plugin/catalog.ts'
+import { SHIPPED } from '../../src/plugins/all.ts'
+import { FakeClock } from '../harness/fake_clock.ts'
+import { Life } from './life.ts'
+import { type Remote, remotePlugins } from './remotes.ts'
+import { type Source, sourcePlugins } from './sources.ts'
+import type { World } from './world.ts'
+
+export interface RunOptions {
+  readonly world: World
+  readonly sources: readonly Source[]
+  readonly remotes: readonly Remote[]
+  readonly number: number
+  readonly configuration: Configuration
+  /** What its clock starts with. */
+  readonly nowMs: number
+  readonly random: () => number
+  readonly onDeath: () => void
+}
+
+/** A file with a configuration in a folder that all runs share: it is written anew when it has changed. */
+export class Configuration {
+  readonly directory: string
+  file = ''
+  text = ''
+
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  write(text: string, isYaml: boolean): void {
+    if (text === this.text) return
+    this.text = text
+    this.file = isYaml ? 'fluent-bit.yaml' : 'fluent-bit.conf'
+    writeFileSync(join(this.directory, this.file), text)
+  }
+}
+
+/** What the program has said about failures of the disk. */
+export interface Complaints {
+  write: number
+  read: number
+  remove: number
+  /** Dead letters that could not be kept. */
+  letter: number
+  /** Found chunks that no output wants. */
+  unrouted: number
+}
+
+const COMPLAINTS: readonly (readonly [keyof Complaints, RegExp])[] = [
+  ['write', /cannot write (?:to )?chunk/],
+  ['read', /cannot read (?:chunk|\/)/],
+  ['remove', /cannot remove chunk/],
+  ['letter', /DLQ (?:write|size limit)/],
+  ['unrouted', /no matching route/]
+]
+
+const GIVEN_UP = /chunk '(?<chunk>[^']+)' (?:cannot be|is not) retried.* > output=(?<output>\S+)/
+
+/** Events of one commit, at most. */
+const COMMIT_EVENTS_MAX = 8
+
+/** Bytes of an event beside its text; filters may add some. */
+const EVENT_BYTES_MAX = 200
+
+export class Run {
+  readonly life: Life
+  readonly complaints: Complaints = { write: 0, read: 0, remove: 0, letter: 0, unrouted: 0 }
+  readonly #options: RunOptions
+  readonly #clock: FakeClock
+  readonly #diagnostics = new Diagnostics()
+  #loaded: LoadedConfiguration | undefined
+
+  constructor(options: RunOptions) {
+    this.#options = options
+    this.#clock = new FakeClock(options.nowMs)
+    this.life = new Life(options.number, options.onDeath)
+  }
+
+  get pipeline(): LoadedConfiguration['pipeline'] {
+    if (this.#loaded === undefined) throw new Error('the pipeline is not loaded')
+    return this.#loaded.pipeline
+  }
+
+  get clockMs(): number {
+    return this.#clock.now()
+  }
+
+  /** Starts it; false when it died, or ended with an error of the disk. */
+  async start(): Promise<boolean> {
+    const { world } = this.#options
+    this.#loaded = await this.#load()
+    const { errors } = this.#diagnostics
+    if (errors.length > 0) world.fail(`the configuration is refused: ${errors[0].message}`)
+    try {
+      await this.pipeline.start()
+    } catch (error) {
+      if (this.life.isAlive && !/simulated/.test(String(error))) {
+        world.fail(`the start fails: ${String(error)}`)
+      }
+      this.life.end('process')
+    }
+    return this.life.isAlive
+  }
+
+  /** Moves time on and lets promises settle. */
+  async advance(ms: number): Promise<void> {
+    try {
+      this.#clock.advance(ms)
+    } catch (error) {
+      if (this.life.isAlive) this.#options.world.fail(`thrown in a timer: ${describe(error)}`)
+    }
+    await turn()
+    if (this.life.isAlive) this.#check()
+  }
+
+  #load(): Promise<LoadedConfiguration> {
+    const { world, sources, remotes, configuration, random } = this.#options
+    const { life } = this
+    const clock = this.#clock
+    const catalog = new Catalog(SHIPPED)
+    const plugins = [...sourcePlugins(sources, life), ...remotePlugins(remotes, life)]
+    for (const plugin of plugins) catalog.add(plugin)
+    const sink = { colour: false, write: (line: string) => this.#said(withoutTime(line)) }
+    return loadConfiguration(
+      {
+        file: configuration.file,
+        commandLine: undefined,
+        workingDirectory: configuration.directory,
+        processEnvironment: {}
+      },
+      {
+        log: new Logger({ sink, level: 'info', now: clock.now }),
+        clock,
+        random,
+        metrics: new MetricsRegistry(),
+        catalog,
+        stdout: { write() {} },
+        root: '',
+        disk: world.disk.attach(life, () => clock)
+      },
+      this.#diagnostics
+    )
+  }
+
+  /** What holds between two steps. */
+  #check(): void {
+    const { world } = this.#options
+    for (const row of this.pipeline.ledgerRows()) {
+      if (imbalance(row) !== 0) world.fail(`the ledger: ${rowText(row)}`)
+    }
+    for (const [index, { memoryBytes, settings, paused }] of this.pipeline.inputs.entries()) {
+      const plan = world.plan.inputs[index]
+      if (settings.storage !== 'memory' || settings.memBufLimit === 0 || plan === undefined)
+        continue
+      if (plan.rateGate !== undefined && !world.shown.has('rate_gate_memory')) continue
+      const commitBytes = COMMIT_EVENTS_MAX * (plan.textBytesMax + EVENT_BYTES_MAX)
+      const copies = 1 + plan.routes.length
+      if (memoryBytes > settings.memBufLimit + commitBytes * copies) {
+        world.fail(
+          `input ${index} holds ${memoryBytes} bytes, its limit is ${settings.memBufLimit}`
+        )
+      }
+      if (memoryBytes >= settings.memBufLimit && !paused) {
+        world.fail(`input ${index} is over its limit and not paused`)
+      }
+    }
+  }
+
+  /** Reads a line of the log. */
+  #said(line: string): void {
+    const { world, remotes } = this.#options
+    if (!this.life.isAlive) return
+    world.trace.add(`${this.life.number} ${line}`)
+    for (const [kind, pattern] of COMPLAINTS) if (pattern.test(line)) this.complaints[kind]++
+    const { chunk = '', output } = GIVEN_UP.exec(line)?.groups ?? {}
+    const remote = remotes.find(({ plan }) => plan.alias === output)
+    if (remote === undefined) return
+    const events = remote.lastSent.get(chunk)
+    if (events === undefined) remote.isBlind = true
+    for (const event of events ?? []) remote.givenUp.add(event)
+  }
+}
+
+/** A line of the log behind its time, which is local, and without the line end. */
+function withoutTime(line: string): string {
+  return line.slice(line.indexOf('] ') + 2, -1)
+}
+
+/** Lets everything run that is due. */
+export function turn(): Promise<void> {
+  return new Promise(resolve => {
+    setImmediate(resolve)
+  })
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
