@@ -314,12 +314,14 @@ export class OutputRuntime implements DeliveryTarget {
   ): void {
     const { task } = delivery
     const { retryLimit } = this.settings
+    // The hurried retries of a stop do not use up those of a chunk that the next start can send.
+    const isKept = this.#stopping && task.chunk.stored !== undefined
     if (retryLimit === 0) {
       this.#world.log.info(
         `[engine] chunk '${task.chunk.id}' is not retried (no retry config): ${this.#where(task)}`
       )
       this.#giveUp(delivery, 'no_retries', view, answer.reason)
-    } else if (retryLimit !== NO_LIMIT && delivery.failures >= retryLimit) {
+    } else if (!isKept && retryLimit !== NO_LIMIT && delivery.failures >= retryLimit) {
       this.#world.log.error(
         `[engine] chunk '${task.chunk.id}' cannot be retried: task_id=${task.id}, ` +
           `input=${task.owner.label} > output=${this.settings.label}`

@@ -678,9 +678,11 @@ for (const [what, answer] of [
 ] as readonly (readonly [string, () => unknown])[]) {
   test(
     `an output that ${what} does not hold up the backlog of another, whatever storage.backlog.mem_limit is`,
-    {
-      todo: 'BUG Backlog counts chunks as on their way until they end: those of a dead output block all others'
-    },
+    what === 'hangs'
+      ? {
+          todo: 'BUG Backlog lets the chunk of a hanging output hold up all others until it answers'
+        }
+      : {},
     async t => {
       const machine = new Machine(t)
       machine.write(CHUNK, chunkFile('dead', bodies(1)))

@@ -169,7 +169,7 @@ class Planner {
     this.#shown = shown
     this.#dice = new Dice(seed, 0)
     this.#isStrict = this.#dice.chance(0.5)
-    this.#isLarge = this.#dice.chance(0.03)
+    this.#isLarge = this.#dice.chance(0.04)
     this.#hasPath = this.#dice.chance(0.85)
     this.#sync = this.#dice.chance(0.45) ? 'full' : 'normal'
     this.#maxChunksUp = this.#dice.pick([1, 2, 4, 128])
@@ -378,14 +378,17 @@ class Planner {
         isConcurrent: dice.chance(0.4),
         retryLimit,
         attemptsMax,
-        totalLimit:
-          !this.#isStrict && dice.chance(0.3) ? dice.pick(['1K', '4K', '20K']) : undefined,
+        totalLimit: !this.#isStrict && dice.chance(0.3) ? dice.pick(this.#totalLimits) : undefined,
         processors: isYaml ? this.#processors(`out${index}`) : [],
         fates,
         outages: dice.pick([0, 0, 0.05, 0.2]),
         isFirst: index === 0 || !storm.changes || dice.chance(0.7)
       }
     })
+  }
+
+  get #totalLimits(): readonly string[] {
+    return this.#isLarge ? ['300K', '1M'] : ['1K', '4K', '20K']
   }
 
   #fatesIn({ processCrash, fillsDisk, diskFaults }: StormPlan): OutputPlan['fates'] {

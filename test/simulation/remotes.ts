@@ -40,7 +40,8 @@ export class Remote {
   /** The same of earlier runs, where the disk was told and did not fail. */
   readonly #noted = new Map<string, readonly string[]>()
   #fresh: [chunk: string, toCome: readonly string[]][] = []
-  #active = 0
+  /** Chunks that it is working on. */
+  readonly active = new Set<string>()
 
   constructor(world: World, plan: OutputPlan) {
     this.#world = world
@@ -50,7 +51,7 @@ export class Remote {
 
   /** A new run begins. */
   reset(): void {
-    this.#active = 0
+    this.active.clear()
     this.#attempts.clear()
     this.#toCome.clear()
     this.#fresh = []
@@ -139,13 +140,14 @@ export class Remote {
     where: string
   ): Promise<Delivery> {
     const { alias, isConcurrent } = this.plan
-    if (++this.#active > (isConcurrent ? CONCURRENCY : 1)) {
+    this.active.add(view.id)
+    if (this.active.size > (isConcurrent ? CONCURRENCY : 1)) {
       this.#world.fail(`${where}: too many chunks at once`)
     }
     try {
       return await answer
     } finally {
-      this.#active--
+      this.active.delete(view.id)
       const now = this.#world.read(view.bytes, alias, view.tag, `${where}, at its end`)
       if (now?.some((event, index) => event !== events[index])) {
         this.#world.fail(`${where}: its bytes have changed under way`)

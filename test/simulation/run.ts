@@ -63,6 +63,11 @@ const COMPLAINTS: readonly (readonly [keyof Complaints, RegExp])[] = [
   ['unrouted', /no matching route/]
 ]
 
+const EVICTED = /evicted from output queue.* > output=(?<output>\S+) .*limit=(?<limit>\d+)/
+
+/** The program tries again to write what the disk did not take once in this time, and some. */
+const DISK_RETRY_MS = 1_500
+
 const GIVEN_UP = /chunk '(?<chunk>[^']+)' (?:cannot be|is not) retried.* > output=(?<output>\S+)/
 
 /** Events of one commit, at most. */
@@ -157,6 +162,8 @@ export class Run {
     for (const row of this.pipeline.ledgerRows()) {
       if (imbalance(row) !== 0) world.fail(`the ledger: ${rowText(row)}`)
     }
+    this.#checkActive()
+    this.#checkStorage()
     for (const [index, { memoryBytes, settings, paused }] of this.pipeline.inputs.entries()) {
       const plan = world.plan.inputs[index]
       if (settings.storage !== 'memory' || settings.memBufLimit === 0 || plan === undefined)
@@ -175,12 +182,69 @@ export class Run {
     }
   }
 
+  /** What a remote is working on must not be given up under its hands. */
+  #checkActive(): void {
+    const { world, remotes } = this.#options
+    if (this.life.isStopping || remotes.every(({ active }) => active.size === 0)) return
+    const active = new Set<string>()
+    for (const { chunk, deliveries } of this.pipeline.tasks) {
+      for (const { output, state } of deliveries) {
+        if (state === 'active') active.add(`${output.label} ${chunk.id}`)
+      }
+    }
+    for (const { plan, active: chunks } of remotes) {
+      for (const chunk of chunks) {
+        if (active.has(`${plan.alias} ${chunk}`)) continue
+        world.fail(`chunk ${chunk} was given up while ${plan.alias} was working on it`)
+      }
+    }
+  }
+
+  #checkStorage(): void {
+    const { world } = this.#options
+    const { storage, inputs, tasks } = this.pipeline
+    const { plan, disk } = world
+    if (storage.guard.count > 0) {
+      if (disk.isWellFor(DISK_RETRY_MS, world.nowMs)) world.fail('the disk is well and not used')
+      if (!inputs.some(({ paused }) => paused)) world.fail('no input waits for the disk')
+    }
+    if (this.complaints.write > 0 || plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks))
+      return
+    let up = storage.up.max
+    for (const { sinks } of inputs) up += sinks.length
+    for (const { deliveries } of tasks) {
+      for (const { state } of deliveries) if (state === 'active') up++
+    }
+    if (storage.up.count > up) {
+      world.fail(`${storage.up.count} chunks are up, the limit is ${storage.up.max}`)
+    }
+  }
+
+  /** Chunks are evicted when an output has more than its limit, not before. */
+  #checkEviction(line: Readonly<Partial<Record<string, string>>> | undefined): void {
+    if (line === undefined) return
+    let bytes = 0
+    for (const { sinks } of this.pipeline.inputs) {
+      for (const { openChunk, path } of sinks) {
+        const isForOutput = path.outputs.some(({ label }) => label === line['output'])
+        if (isForOutput && openChunk?.stored !== undefined) bytes += openChunk.size
+      }
+    }
+    for (const { chunk, deliveries } of this.pipeline.tasks) {
+      const isForOutput = [...deliveries].some(({ output }) => output.label === line['output'])
+      if (isForOutput && chunk.stored !== undefined) bytes += chunk.size
+    }
+    if (bytes > Number(line['limit'])) return
+    this.#options.world.fail(`${line['output']} has ${bytes} bytes, and one of its chunks goes`)
+  }
+
   /** Reads a line of the log. */
   #said(line: string): void {
     const { world, remotes } = this.#options
     if (!this.life.isAlive) return
     world.trace.add(`${this.life.number} ${line}`)
     for (const [kind, pattern] of COMPLAINTS) if (pattern.test(line)) this.complaints[kind]++
+    this.#checkEviction(EVICTED.exec(line)?.groups)
     const { chunk = '', output } = GIVEN_UP.exec(line)?.groups ?? {}
     const remote = remotes.find(({ plan }) => plan.alias === output)
     if (remote === undefined) return

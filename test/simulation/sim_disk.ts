@@ -75,8 +75,9 @@ interface Open {
 
 export class SimDisk {
   faults: DiskFaults = NO_DISK_FAULTS
-  /** Bytes of all files together. */
-  capacity = Number.POSITIVE_INFINITY
+  #capacity = Number.POSITIVE_INFINITY
+  /** When the capacity was changed last. */
+  #changedMs = 0
   /** Calls that failed, and writes that a death cut off. */
   failures = 0
   readonly #dice: Dice
@@ -101,6 +102,23 @@ export class SimDisk {
     this.#traits = traits
     this.#onMisuse = tell.onMisuse
     this.#onChange = tell.onChange
+  }
+
+  /** Bytes of all files together. */
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  resize(bytes: number, nowMs: number): void {
+    this.#capacity = bytes
+    this.#changedMs = nowMs
+  }
+
+  /** True when it has taken everything for some time. */
+  isWellFor(ms: number, nowMs: number): boolean {
+    const { write, create, shortWrite } = this.faults
+    const isWell = this.#capacity === Infinity && write + create + shortWrite === 0
+    return isWell && nowMs - this.#changedMs > ms
   }
 
   /** Descriptors that are open. */
@@ -190,7 +208,10 @@ export class SimDisk {
   }
 
   create(path: string): number {
-    if (this.#files.has(path)) throw failure(EEXIST, 'open', path)
+    if (this.#files.has(path)) {
+      if (this.failures === 0) this.#onMisuse(`${path} is there already`)
+      throw failure(EEXIST, 'open', path)
+    }
     if (!this.#folders.has(dirname(path))) throw failure(ENOENT, 'open', path)
     this.#mayFail('create', 'open', path)
     const file = new SimFile()

@@ -210,7 +210,8 @@ class Simulation {
 
   #resizeDisk(): void {
     const { disk } = this.#world
-    disk.capacity = disk.capacity === Infinity ? disk.used + this.#dice.int(0, 600) : Infinity
+    const bytes = disk.capacity === Infinity ? disk.used + this.#dice.int(0, 600) : Infinity
+    disk.resize(bytes, this.#world.nowMs)
     this.#world.trace.add(`disk: capacity ${disk.capacity}`)
   }
 
@@ -350,7 +351,7 @@ class Simulation {
     trace.add('calm')
     this.#world.isCalm = true
     disk.faults = NO_DISK_FAULTS
-    disk.capacity = Infinity
+    disk.resize(Infinity, this.#world.nowMs)
     for (const remote of this.#remotes) {
       remote.outage = undefined
       remote.release()

@@ -9,13 +9,12 @@ import type { Remote } from './remotes.ts'
 import { momentOf, type World } from './world.ts'
 
 /** Reasons of losses that no remote has a part in: how many are lost is known, not which. */
-const UNSEEN = ['storage_limit', 'memrb_overrun', 'shutdown', 'chunk_unreadable']
+const UNSEEN = ['storage_limit', 'memrb_overrun', 'chunk_unreadable', 'shutdown']
 
 /** What a remote has seen, unless it never got the chunk as its file could not be read. */
 const SEEN = ['no_retries', 'retries_exhausted']
 
-/** The only loss of a strict plan: what a stop could not keep is had again from where it came from. */
-const STRICT = ['shutdown']
+const AT_STOP = 'shutdown'
 
 const MESSAGE_EVENTS_MAX = 5
 
@@ -75,13 +74,21 @@ export class Verdict {
       const remote = this.#remotes.find(({ plan: { alias } }) => alias === output)
       if (output === undefined || remote === undefined) continue
       for (const [reason, events] of account.dropped) {
-        if (plan.isStrict && !STRICT.includes(reason)) {
+        if (plan.isStrict && reason !== AT_STOP) {
           this.#world.fail(`${name}: ${events} events are given up (${reason})`)
         }
+        // What a stop could not keep is had again from where it came from, where that is possible.
+        if (reason === AT_STOP && !this.#mayLoseAtStop) continue
         const isUnseen = UNSEEN.includes(reason) || (remote.isBlind && SEEN.includes(reason))
         if (isUnseen) this.#lost.set(output, (this.#lost.get(output) ?? 0) + events)
       }
     }
+  }
+
+  get #mayLoseAtStop(): boolean {
+    return this.#world.plan.inputs.some(
+      input => input.kind === 'noise' || momentOf(input) === 'taken'
+    )
   }
 
   /** True when the program must still have an event, or will get it again, after a run has died. */
