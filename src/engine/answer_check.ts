@@ -13,7 +13,9 @@ export function answerProblem(answer: unknown, events: number): string | undefin
     case 'ok':
       return undefined
     case 'retry':
-      return reasonProblem(answer as Answer) ?? waitProblem(answer as Answer)
+      return typeof (answer as Answer).reason === 'string'
+        ? waitProblem(answer as Answer)
+        : '"retry" has no reason'
     case 'drop':
       return reasonProblem(answer as Answer)
     case 'partial':

@@ -4,6 +4,7 @@
  * Source of order and log lines: Fluent Bit 5.1.1 plugins/in_storage_backlog/sb.c.
  */
 import { basename } from 'node:path'
+import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
 import { Chunk } from '../storage/chunk.ts'
@@ -14,8 +15,12 @@ import { inputName, type Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { RouteDelivery, type Task, type TaskOwner } from './task.ts'
 
+/** How long chunks on their way are waited for before others are sent all the same. */
+const ROOM_WAIT_MS = 1_000
+
 export interface BacklogWorld {
   readonly log: Logger
+  readonly clock: Clock
   readonly ledger: Ledger
   readonly store: ChunkStore
   /** The outputs that match a tag. */
@@ -46,6 +51,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
   readonly #onWay = new Set<Task>()
   #bytes = 0
   #isSending = false
+  #timer: Timer | undefined
   #reading: Promise<void> = Promise.resolve()
   /** Events that stay on disk as no output wants them, by row of the ledger. */
   readonly #unrouted = new Map<string, number>()
@@ -86,6 +92,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
   /** Nothing more is read or sent. */
   stop(): void {
     this.#stopped = true
+    this.#timer?.cancel()
   }
 
   /** Sends all that is left, whatever it takes: `storage.backlog.flush_on_shutdown`. Resolves when all is read. */
@@ -196,10 +203,23 @@ export class Backlog implements TaskOwner, ChunkHolder {
     this.#isSending = true
     for (const task of this.#held) {
       // One is always on its way, however low the limit.
-      if (this.#bytes > 0 && this.#bytes >= this.#bytesMax) break
+      if (this.#bytes > 0 && this.#bytes >= this.#bytesMax) {
+        this.#waitForRoom()
+        break
+      }
       this.#send(task)
     }
     this.#isSending = false
+  }
+
+  /** A hanging output must not hold up the others: after a while go on as if its chunks were retried. */
+  #waitForRoom(): void {
+    this.#timer ??= this.#world.clock.after(ROOM_WAIT_MS, () => {
+      this.#timer = undefined
+      this.#onWay.clear()
+      this.#bytes = 0
+      this.#sendSome()
+    })
   }
 
   #send(task: Task): void {

@@ -205,6 +205,7 @@ export class Pipeline {
     const { service, inputs } = this.#spec
     this.#backlog = new Backlog(inputs.length, service['storage.backlog.mem_limit'], {
       log: this.#world.log,
+      clock: this.#world.clock,
       ledger: this.ledger,
       store,
       outputs: this.#outputs,
@@ -258,7 +259,9 @@ export class Pipeline {
     if (store === undefined || this.#backlog === undefined) return []
     log.info(`[storage] backlog input plugin: ${this.#backlog.name}`)
     const found = store.find((folder, failure) => {
-      log.error(`[storage] cannot list ${folder}, what is there waits for the next start: ${systemError(failure).text}`)
+      log.error(
+        `[storage] cannot list ${folder}, what is there waits for the next start: ${systemError(failure).text}`
+      )
     })
     for (const { path: file, isOwn } of found) if (isOwn) this.#names.startAfter(basename(file))
     return found

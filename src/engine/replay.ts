@@ -105,5 +105,13 @@ function leftOf(task: Task, delivery: RouteDelivery): readonly number[] {
 }
 
 function ownerOf(label: string): TaskOwner {
-  return { plugin: 'dlq', name: label, label, isBacklog: false, trustsDisk: false, release() {}, ended() {} }
+  return {
+    plugin: 'dlq',
+    name: label,
+    label,
+    isBacklog: false,
+    trustsDisk: false,
+    release() {},
+    ended() {}
+  }
 }

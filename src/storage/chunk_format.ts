@@ -101,8 +101,12 @@ function isOrigin(value: unknown): value is ChunkOrigin {
 
 function isSettled(value: unknown): value is Settled {
   const { output, left } = fieldsOf(value)
-  const isNumber = (event: unknown): boolean => Number.isSafeInteger(event)
-  return isText(output) && (left === undefined || (Array.isArray(left) && left.every(isNumber)))
+  return isText(output) && (left === undefined || (Array.isArray(left) && left.every(follows)))
+}
+
+/** True for the number of an event that is higher than the one before it. */
+function follows(event: unknown, index: number, all: readonly unknown[]): boolean {
+  return Number.isSafeInteger(event) && Number(event) > (index === 0 ? -1 : Number(all[index - 1]))
 }
 
 function fieldsOf(value: unknown): Readonly<Partial<Record<string, unknown>>> {

@@ -27,7 +27,7 @@ test('a folder lists its files and folders by name, without hidden ones, links a
   for (const name of ['b.flb', 'a.flb', '.hidden', 'C']) writeFileSync(join(root, name), '')
   for (const name of ['two', 'one', '.spillway']) mkdirSync(join(root, name))
   symlinkSync(join(root, 'a.flb'), join(root, 'link'))
-  execFileSync('mkfifo', [join(root, 'pipe')])
+  execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', join(root, 'pipe')])
   assert.deepEqual(disk.list(root), {
     files: ['C', 'a.flb', 'b.flb'],
     folders: ['one', 'two']
