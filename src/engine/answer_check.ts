@@ -1,4 +1,5 @@
 /** Checks what an output answered: a user's plugin may answer anything. */
+import { inspect } from 'node:util'
 import type { PartialDelivery } from '../plugin/delivery.ts'
 
 /**
@@ -37,7 +38,7 @@ function reasonProblem({ kind, reason }: Answer): string | undefined {
 
 function waitProblem({ waitMs }: Answer): string | undefined {
   if (waitMs === undefined || (Number.isFinite(waitMs) && Number(waitMs) >= 0)) return undefined
-  return `waitMs ${String(waitMs)} is no time`
+  return `waitMs ${inspect(waitMs)} is no time`
 }
 
 function partialProblem({ retry, drop }: PartialDelivery, events: number): string | undefined {

@@ -157,7 +157,9 @@ export class Backlog implements TaskOwner, ChunkHolder {
       return
     }
     const done = new Map(settled.map(({ output, left }) => [output, left] as const))
-    const open = outputs.filter(({ label }) => !done.has(label) || done.get(label) !== undefined)
+    const open = outputs.filter(
+      ({ identity }) => !done.has(identity) || done.get(identity) !== undefined
+    )
     if (open.length === 0) {
       // A crash came between the last delivery and the removal of the file.
       this.#remove(stored, shownName)
@@ -170,7 +172,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
     task.account.recovered += events
     for (const output of open) {
       const delivery = new RouteDelivery(task, output, ledger.route(origin.input, output.label))
-      delivery.left = done.get(output.label)
+      delivery.left = done.get(output.identity)
       delivery.account.recovered += delivery.events
       task.add(delivery)
       output.hold(delivery)

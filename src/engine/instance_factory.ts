@@ -1,6 +1,7 @@
 /**
  * Makes plugin instances from their resolved configuration: the context that a plugin sees, its counters, and the runtime around it.
  */
+import { crc32 } from 'node:zlib'
 import type { Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
@@ -159,6 +160,7 @@ export class InstanceFactory {
           label,
           id: spec.id,
           route: `${spec.plugin.name}/${spec.name}`,
+          identity: identityOf(spec),
           matches: matches ?? (() => false),
           retryLimit: this.#retryLimit(spec),
           concurrency,
@@ -451,6 +453,16 @@ export class InstanceFactory {
       return []
     }
   }
+}
+
+/** Name and own settings of an output, but for what is secret: with other settings it may be another remote. */
+function identityOf(spec: OutputSpec): string {
+  const { options } = spec.plugin
+  const settings = spec.written.filter(
+    ({ key }) => key === 'host' || key === 'port' || options[key]?.secret === false
+  )
+  const text = settings.map(property => `${property.key} ${property.text}`).join('\n')
+  return `${labelOf(spec)}#${crc32(text).toString(16)}`
 }
 
 /** By alias, then instance name, then plugin name. */

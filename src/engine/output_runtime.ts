@@ -39,6 +39,8 @@ export interface OutputSettings {
   readonly id: number
   /** `plugin/name`, as pending tasks are shown. */
   readonly route: string
+  /** See `DeliveryTarget`. */
+  readonly identity: string
   readonly matches: (tag: string) => boolean
   /** `NO_LIMIT`, 0 for none, or the number of retries. */
   readonly retryLimit: number
@@ -113,6 +115,10 @@ export class OutputRuntime implements DeliveryTarget {
 
   get route(): string {
     return this.settings.route
+  }
+
+  get identity(): string {
+    return this.settings.identity
   }
 
   matches(tag: string): boolean {
@@ -412,7 +418,7 @@ export class OutputRuntime implements DeliveryTarget {
   /** Notes in the chunk's file what this output needs no more; without the note it is sent again after a crash. */
   #note(delivery: RouteDelivery, left: readonly number[] | undefined): void {
     const { chunk } = delivery.task
-    const { label: output } = this.settings
+    const { identity: output } = this.settings
     try {
       chunk.stored?.settle(left === undefined ? { output } : { output, left })
     } catch (error) {

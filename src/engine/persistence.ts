@@ -132,6 +132,6 @@ export class Leftovers {
 /** A new file knows nothing of what outputs have taken of the chunk. */
 function noteLeft(deliveries: Iterable<RouteDelivery>, file: ChunkFile): void {
   for (const { output, left } of deliveries) {
-    if (left !== undefined) file.settle({ output: output.label, left })
+    if (left !== undefined) file.settle({ output: output.identity, left })
   }
 }

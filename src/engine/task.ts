@@ -156,6 +156,8 @@ export interface DeliveryTarget {
   readonly label: string
   /** `http/http.0`, as pending tasks are shown. */
   readonly route: string
+  /** Tells it from others in notes on disk: outputs of the next configuration may have its name. */
+  readonly identity: string
   /** Sends a chunk when its turn comes. */
   deliver(delivery: RouteDelivery): void
   /** Gives a delivery up, unless it is under way. */

@@ -58,7 +58,7 @@ export class ChunkFile implements StoredChunk {
   /** After a failure the system forgets what it could not write: no later success says anything of it. */
   #isDoubtful = false
   #isRemoved = false
-  #awaited: ((isSafe: boolean) => void)[] = []
+  readonly #awaited: ((isSafe: boolean) => void)[] = []
   #receipts: { readonly upTo: number; readonly receipt: () => void }[] = []
 
   constructor(options: ChunkFileOptions) {

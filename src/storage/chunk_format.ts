@@ -33,7 +33,7 @@ export interface ChunkOrigin {
 
 /** What one output needs no more. */
 export interface Settled {
-  /** Alias or name of the output. */
+  /** What tells the output from others, also over a change of the configuration. */
   readonly output: string
   /** Events of the chunk, from 0, that are still to be delivered; absent when none is. */
   readonly left?: readonly number[]

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import { type Delivery, OK, partial, retry } from '../../src/plugin/delivery.ts'
 import { eventsBlock, settledBlock, startOfFile } from '../../src/storage/chunk_format.ts'
 import { type Disk, systemDisk } from '../../src/storage/disk.ts'
@@ -26,6 +27,9 @@ const ONE_OUTPUT = `
     match        *
     retry_limit  no_limits
 `
+
+/** The first output in notes on disk: its name, and its own settings, of which it has none. */
+const TARGET = `target.0#${crc32('').toString(16)}`
 
 const TWO_OUTPUTS = `${ONE_OUTPUT}
 [OUTPUT]
@@ -127,7 +131,7 @@ test('a crash between the last delivery and the removal of the file sends nothin
   const machine = new Machine(t)
   machine.write(
     CHUNK,
-    Buffer.concat([chunkFile('app', bodies(2)), ...settledBlock({ output: 'target.0' })])
+    Buffer.concat([chunkFile('app', bodies(2)), ...settledBlock({ output: TARGET })])
   )
   const run = await machine.start(ONE_OUTPUT)
   await run.until(() => machine.files().length === 0)
@@ -325,7 +329,7 @@ test('storage.delete_irrecoverable_chunks deletes what is bad', async t => {
   await run.stop()
 })
 
-test('a chunk that is bad when its turn comes is given up, counted and reported', async t => {
+test('a chunk that is bad when its turn comes is given up, counted, reported and set aside', async t => {
   const machine = new Machine(t)
   const goOn = hangAtFirst(machine)
   machine.write(CHUNK, chunkFile('app', bodies(2)))
@@ -348,35 +352,16 @@ test('a chunk that is bad when its turn comes is given up, counted and reported'
       "[error] [storage] cannot read chunk '7-1690000000.000000002.flb': bad_checksum"
     )
   )
+  const aside = ASIDE.replace('000000001', '000000002')
+  assert.ok(
+    run.log.includes(
+      `[error] [storage] chunk '7-1690000000.000000002.flb' is set aside as ${join(machine.store, aside)}`
+    )
+  )
+  assert.deepEqual(machine.files(), [aside])
+  assert.deepEqual(machine.read(aside), flipped)
   await run.stop()
 })
-
-test(
-  'a chunk that is bad when its turn comes is set aside, and what is whole of it delivered',
-  {
-    todo: 'BUG OutputRuntime.#unreadable drops the chunk and its file is deleted, good blocks too'
-  },
-  async t => {
-    const machine = new Machine(t)
-    const goOn = hangAtFirst(machine)
-    machine.write(CHUNK, chunkFile('app', bodies(2)))
-    const later = CHUNK.replace('000000001', '000000002')
-    machine.write(later, chunkFile('app', [{ n: 5 }], [{ n: 6 }]))
-    const run = await machine.start(LIMITED.replace('LIMIT', '1'))
-    await backlogRead(run, 2)
-    const flipped = machine.read(later)
-    flipped[flipped.length - 1] ^= 1
-    machine.write(later, flipped)
-    goOn()
-    await run.until(() => run.pipeline.pendingTasks === 0)
-    assert.deepEqual(machine.taken(), [...bodies(2), { n: 5 }])
-    assert.deepEqual(machine.files(), [
-      ASIDE.replace('000000001', '000000002'),
-      `${ASIDE.replace('000000001', '000000002')}.json`
-    ])
-    await run.stop()
-  }
-)
 
 test('a chunk whose file cannot be read for a while is sent later', async t => {
   const machine = new Machine(t)
@@ -407,7 +392,7 @@ test('a file that has been delivered and cannot be removed does not end the read
   const machine = new Machine(t)
   machine.write(
     CHUNK,
-    Buffer.concat([chunkFile('app', bodies(2)), ...settledBlock({ output: 'target.0' })])
+    Buffer.concat([chunkFile('app', bodies(2)), ...settledBlock({ output: TARGET })])
   )
   machine.write(CHUNK.replace('000000001', '000000002'), chunkFile('app', [{ n: 9 }]))
   const disk: Disk = {
@@ -428,7 +413,7 @@ test('a note about events that a crash kept from the disk counts for those that 
     CHUNK,
     Buffer.concat([
       chunkFile('app', bodies(3)),
-      ...settledBlock({ output: 'target.0', left: [1, 2, 7] })
+      ...settledBlock({ output: TARGET, left: [1, 2, 7] })
     ])
   )
   const run = await machine.start(ONE_OUTPUT)
@@ -642,21 +627,6 @@ test('storage.backlog.mem_limit bounds the bytes that are on their way at once',
   await run.stop()
 })
 
-test(
-  'storage.backlog.mem_limit is not crossed by the last chunk that is sent',
-  {
-    todo: 'Backlog.#sendSome looks at what is on its way, not at what the next chunk adds: up to one chunk too many'
-  },
-  async t => {
-    const machine = new Machine(t)
-    const bytes = fiveChunks(machine)
-    hangAtFirst(machine)
-    const run = await machine.start(LIMITED.replace('LIMIT', String(2 * bytes + 1)))
-    await backlogRead(run, 5)
-    assert.equal(run.pipeline.pendingTasks, 2)
-  }
-)
-
 for (const limit of ['1', '0']) {
   test(`with storage.backlog.mem_limit ${limit} chunks are sent one after the other`, async t => {
     const machine = new Machine(t)
@@ -744,5 +714,17 @@ test('partly taken chunks of the backlog go on where they were', async t => {
     'input source.0': '4 recovered = 4 delivered',
     'route source.0 > target.0': '2 recovered = 2 delivered'
   })
+  await run.stop()
+})
+
+test('after a crash a note does not count for an output that has got the name of another', async t => {
+  const machine = new Machine(t)
+  machine.write(
+    CHUNK,
+    Buffer.concat([chunkFile('app', bodies(2)), ...settledBlock({ output: TARGET })])
+  )
+  const run = await machine.start(`${ONE_OUTPUT}    port  1\n`)
+  await run.until(() => machine.files().length === 0)
+  assert.deepEqual(machine.arrivals.length, 1)
   await run.stop()
 })

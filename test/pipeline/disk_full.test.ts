@@ -334,11 +334,16 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
   })
 }
 
+/** Runs a command with a path as `$1`; its complaints are in what is thrown. */
+function shell(command: string, path: string): void {
+  execFileSync('sh', ['-c', command, 'sh', path], { stdio: 'pipe' })
+}
+
 /** A file system of two megabytes in the place of `storage.path`; says why there is none. */
 function mount(path: string): string | undefined {
   mkdirSync(path, { recursive: true })
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', path], { stdio: 'pipe' })
+    shell('mount -t tmpfs -o size=2m tmpfs "$1"', path)
     return undefined
   } catch (error) {
     return `a tmpfs cannot be mounted here: ${error instanceof Error ? error.message.trim() : ''}`
@@ -358,7 +363,7 @@ async function onSmallFileSystem(
   try {
     await use(machine)
   } finally {
-    execFileSync('umount', ['-l', machine.store])
+    shell('umount -l "$1"', machine.store)
   }
 }
 

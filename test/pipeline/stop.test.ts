@@ -287,29 +287,26 @@ test('what the disk has no room for at the stop is reported and counted, and the
   await run.stop()
 })
 
-test(
-  'of a chunk on disk whose last commits the disk did not take, a stop reports those alone, as to be had again',
-  async t => {
-    const machine = new Machine(t)
-    machine.answer = () => retry('refused')
-    const small = new SmallDisk()
-    const run = await machine.start(configuration(['grace 1', STORE], [FILESYSTEM]), {
-      disk: small.disk
-    })
-    const first = machine.push('app', { n: 0 })
-    small.room = 0
-    const second = machine.push('app', { n: 1 })
-    await run.stop()
-    assert.deepEqual([first.due, second.due], [1, 0])
-    assert.deepEqual(
-      engineLines(run).slice(2),
-      [0, 1].map(
-        output =>
-          `[ warn] [engine] not delivered, to be had again from where it came from: input=source.0 > output=target.${output} (1 chunks, 1 records, ${EVENT_BYTES} bytes)`
-      )
-    )
-  }
-)
+test('of a chunk on disk whose last commits the disk did not take, a stop reports those alone, as to be had again', async t => {
+  const machine = new Machine(t)
+  machine.answer = () => retry('refused')
+  const small = new SmallDisk()
+  const run = await machine.start(configuration(['grace 1', STORE], [FILESYSTEM]), {
+    disk: small.disk
+  })
+  const first = machine.push('app', { n: 0 })
+  small.room = 0
+  const second = machine.push('app', { n: 1 })
+  await run.stop()
+  assert.deepEqual([first.due, second.due], [1, 0])
+  assert.deepEqual(
+    engineLines(run).slice(2),
+    [0, 1].flatMap(output => [
+      `[ info] [engine] not delivered, kept on disk: input=source.0 > output=target.${output} (1 chunks, 1 records, ${EVENT_BYTES} bytes)`,
+      `[ warn] [engine] not delivered, to be had again from where it came from: input=source.0 > output=target.${output} (1 chunks, 1 records, ${EVENT_BYTES} bytes)`
+    ])
+  )
+})
 
 test('a stop while the disk is full writes what is missing if there is room by then', async t => {
   const machine = new Machine(t)
@@ -332,21 +329,18 @@ test('a stop while the disk is full writes what is missing if there is room by t
   await run.stop()
 })
 
-test(
-  'a stop does not use up the retries of chunks that it can keep',
-  async t => {
-    const machine = new Machine(t)
-    machine.answer = () => retry('refused')
-    const run = await machine.start(
-      configuration(['grace 5', STORE], [FILESYSTEM]).replaceAll('no_limits', '2')
-    )
-    machine.push('app', { n: 0 })
-    run.flush()
-    await run.stop()
-    assert.equal(machine.chunkFiles().length, 1)
-    assert.deepEqual(ledger(run)['input source.0'], '1 ingested = 1 buffered')
-  }
-)
+test('a stop does not use up the retries of chunks that it can keep', async t => {
+  const machine = new Machine(t)
+  machine.answer = () => retry('refused')
+  const run = await machine.start(
+    configuration(['grace 5', STORE], [FILESYSTEM]).replaceAll('no_limits', '2')
+  )
+  machine.push('app', { n: 0 })
+  run.flush()
+  await run.stop()
+  assert.equal(machine.chunkFiles().length, 1)
+  assert.deepEqual(ledger(run)['input source.0'], '1 ingested = 1 buffered')
+})
 
 // --- the backlog
 

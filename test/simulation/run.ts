@@ -208,10 +208,15 @@ export class Run {
       if (disk.isWellFor(DISK_RETRY_MS, world.nowMs)) world.fail('the disk is well and not used')
       if (!inputs.some(({ paused }) => paused)) world.fail('no input waits for the disk')
     }
-    if (this.complaints.write > 0 || plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks))
-      return
+    const mayBeEmpty =
+      plan.filters.length > 0 ||
+      plan.inputs.some(input => input.routes.length > 0 || input.processors.length > 0)
+    const mayExceed =
+      plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks) ||
+      (mayBeEmpty && !world.shown.has('empty_open_chunks'))
+    if (mayExceed || this.complaints.write > 0 || this.life.isStopping) return
     let up = storage.up.max
-    for (const { sinks } of inputs) up += sinks.length
+    for (const { openChunks } of inputs) up += openChunks.length
     for (const { deliveries } of tasks) {
       for (const { state } of deliveries) if (state === 'active') up++
     }
