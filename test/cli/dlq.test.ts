@@ -382,7 +382,7 @@ const FLUENT_BIT = process.env['FLUENT_BIT']
 
 test(
   'Fluent Bit delivers a letter that is moved to the folder of an input, checksum and all',
-  { skip: FLUENT_BIT === undefined && 'needs peer: FLUENT_BIT' },
+  { skip: FLUENT_BIT === undefined && 'FLUENT_BIT is not set' },
   async t => {
     const backend = await Backend.start(t)
     const { dir, name } = await withLetter(t, backend)

@@ -90,7 +90,8 @@ export class Remote {
     if (events.length !== view.events) {
       this.#world.fail(`${where}: ${view.events} events are announced, ${events.length} come`)
     }
-    this.#countAttempt(view, where)
+    // At a stop, retries come faster, and do not use up those of a chunk that the next run finds.
+    if (!life.isStopping) this.#countAttempt(view, where)
     const keys = events.map(({ key }) => `${view.tag} ${key}`)
     this.#checkRepetition(view.id, keys, where)
     this.lastSent.set(view.id, keys)

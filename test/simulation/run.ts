@@ -57,8 +57,8 @@ export interface Complaints {
 
 const COMPLAINTS: readonly (readonly [keyof Complaints, RegExp])[] = [
   ['write', /cannot write (?:to )?chunk/],
-  ['read', /cannot read (?:chunk|\/)/],
-  ['remove', /cannot remove chunk/],
+  ['read', /cannot (?:read (?:chunk|\/)|list|be set aside)/],
+  ['remove', /cannot remove/],
   ['letter', /DLQ (?:write|size limit)/],
   ['unrouted', /no matching route/]
 ]

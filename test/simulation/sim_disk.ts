@@ -21,7 +21,6 @@ export interface DiskFaults {
   readonly truncate: number
   /** The descriptor is closed all the same. */
   readonly close: number
-  /** A folder cannot be read: it seems to be empty. */
   readonly list: number
   /** A sync takes seconds. */
   readonly slowSync: number
@@ -192,10 +191,7 @@ export class SimDisk {
   }
 
   list(path: string): FolderContent {
-    if (this.#dice.chance(this.faults.list)) {
-      this.#changed('readdir fails', path)
-      return { files: [], folders: [] }
-    }
+    this.#mayFail('list', 'readdir', path)
     const names = (paths: Iterable<string>): string[] => {
       const found: string[] = []
       for (const entry of paths) {

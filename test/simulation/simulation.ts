@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
+import { STOP_SYNC_MS_MAX } from '../../src/base/limits.ts'
 import { configurationText } from './config_text.ts'
 import { Dice } from './dice.ts'
 import { Crash, type Death } from './life.ts'
@@ -24,8 +25,8 @@ const START_MS = 1_700_000_000_000
 /** Virtual time without any progress, in the calm, after which the program counts as stalled. */
 const STALL_MS = 3_600_000
 
-/** A stop may take so much longer than its grace. */
-const STOP_SLACK_MS = 9_000
+/** A stop may take so much longer than its grace: a second for what inputs bring last, the disk twice, and steps. */
+const STOP_SLACK_MS = 9_000 + 2 * STOP_SYNC_MS_MAX
 
 /** A sync takes no longer. */
 const SYNC_MS_MAX = 25_000
