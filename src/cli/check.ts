@@ -1,16 +1,15 @@
 /** `spillway check`: a dry run that can also say how records get lost with a configuration that is right. */
-import { hostname } from 'node:os'
+import { systemClock } from '../base/clock.ts'
+import { Logger } from '../base/log.ts'
 import { Diagnostics, formatLocation, type Location } from '../config/diagnostics.ts'
-import { Environment } from '../config/env.ts'
-import type { ConfigDocument, MapEntry } from '../config/model.ts'
-import { baseDirectoryOf, readConfiguration, readPluginsFile } from '../config/read.ts'
-import { expandScalar } from '../config/resolve.ts'
+import type { MapEntry } from '../config/model.ts'
 import { type Finding, findLosses } from '../engine/loss.ts'
-import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
+import { MetricsRegistry } from '../metrics/registry.ts'
 import { Catalog, type PluginList } from '../plugin/catalog.ts'
+import { systemDisk } from '../storage/disk.ts'
 import { runAgent } from './agent.ts'
 import type { CheckCommand } from './commands.ts'
-import type { ConfigurationSource } from './configuration.ts'
+import { type ConfigurationSource, loadConfiguration } from './configuration.ts'
 import { blockingOutput } from './standard_output.ts'
 
 /** Checks, prints, and gives the exit code of a dry run. */
@@ -35,50 +34,21 @@ export async function runCheck(command: CheckCommand, shipped: PluginList): Prom
   return 0
 }
 
-/**
- * The ways to lose records with a configuration that was checked: what is read here is read for the second time, and its
- * mistakes have been reported.
- */
+/** The ways to lose records with a configuration that was checked: its mistakes have been reported. */
 export async function lossesOf(source: ConfigurationSource, catalog: Catalog): Promise<Finding[]> {
-  const { workingDirectory, file, commandLine } = source
-  const diagnostics = new Diagnostics()
-  const options = { workingDirectory, diagnostics }
-  const documents = [
-    ...(commandLine === undefined ? [] : [commandLine]),
-    ...(file === undefined ? [] : [readConfiguration(file, options)])
-  ]
-  const document = join(documents)
-  const environment = new Environment({
-    entries: document.env,
-    processEnvironment: source.processEnvironment,
-    hostname: hostname(),
-    now: Date.now,
-    diagnostics
-  })
-  const service = resolveService(document, environment, diagnostics)
-  const baseDirectory =
-    file === undefined ? workingDirectory : baseDirectoryOf(file, workingDirectory)
-  const plugins = service.plugins_file.flatMap(path =>
-    readPluginsFile(path, { ...options, baseDirectory, at: undefined })
-  )
-  for (const { path } of [...document.plugins, ...plugins]) {
-    await catalog.addFile(expandScalar(path, environment, diagnostics), workingDirectory)
+  const silent = new Logger({ sink: { colour: false, write() {} }, level: 'off' })
+  const world = {
+    log: silent,
+    clock: systemClock,
+    random: Math.random,
+    metrics: new MetricsRegistry(),
+    catalog,
+    stdout: blockingOutput(1),
+    disk: systemDisk,
+    root: ''
   }
-  const spec = await resolvePipeline(document, service, catalog, environment, diagnostics)
+  const { spec, document } = await loadConfiguration(source, world, new Diagnostics())
   return findLosses(spec, placesOf(document.service))
-}
-
-/** Joins what a pipeline is resolved from. */
-function join(documents: readonly ConfigDocument[]): ConfigDocument {
-  return documents.reduce((first, second) => ({
-    ...second,
-    env: [...first.env, ...second.env],
-    service: [...first.service, ...second.service],
-    inputs: [...first.inputs, ...second.inputs],
-    filters: [...first.filters, ...second.filters],
-    outputs: [...first.outputs, ...second.outputs],
-    plugins: [...first.plugins, ...second.plugins]
-  }))
 }
 
 /** Where the value of each key stands that counts. */

@@ -18,6 +18,7 @@ import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import { Pipeline } from '../engine/pipeline.ts'
 import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
+import type { PipelineSpec } from '../engine/world.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
 import type { Catalog } from '../plugin/catalog.ts'
@@ -49,6 +50,8 @@ export interface ConfigurationWorld {
 }
 
 export interface LoadedConfiguration {
+  readonly document: ConfigDocument
+  readonly spec: PipelineSpec
   readonly service: ServiceSettings
   readonly pipeline: Pipeline
 }
@@ -111,7 +114,7 @@ export async function loadConfiguration(
     threads
   })
   pipeline.create(diagnostics)
-  return { service, pipeline }
+  return { document, spec, service, pipeline }
 }
 
 /** The files that service keys name. */

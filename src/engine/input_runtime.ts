@@ -100,7 +100,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   /** Chunks on their way, oldest first. */
   readonly #tasks = new Set<Task>()
   readonly #underWay = new Set<Task>()
-  #waiting: { resolve: () => void; timer: Timer } | undefined
+  #waiting: { promise: Promise<void>; resolve: () => void; timer: Timer } | undefined
   #rateTimer: Timer | undefined
   /** Bytes in chunks that are open or on their way, of an input that keeps them in memory. */
   #memoryBytes = 0
@@ -217,13 +217,14 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   /** Undefined when the input may go on reading; see `InputContext.ready`. */
   ready(): Promise<void> | undefined {
     if (this.#underWay.size < CHUNKS_UNDER_WAY_MAX) return undefined
+    if (this.#waiting !== undefined) return this.#waiting.promise
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = this.#world.clock.after(READY_WAIT_MS, () => {
       // A hanging output must not hold up the others: go on as if these chunks were retried.
       this.#underWay.clear()
       this.#goOnReading()
     })
-    this.#waiting = { resolve, timer }
+    this.#waiting = { promise, resolve, timer }
     return promise
   }
 
@@ -401,7 +402,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   /** Gives up a chunk for all outputs; false when one of them is working on it. */
   #giveUp(task: Task): boolean {
     const deliveries = [...task.deliveries]
-    if (deliveries.some(delivery => delivery.state === 'active')) return false
+    if (deliveries.some(({ state }) => state === 'active' || state === 'left')) return false
     for (const delivery of deliveries) delivery.evict('memrb_overrun')
     return true
   }

@@ -160,7 +160,8 @@ export class OutputRuntime implements DeliveryTarget {
   }
 
   evict(delivery: RouteDelivery, reason: string): void {
-    if (delivery.state !== 'active' && delivery.state !== 'ended') this.#giveUp(delivery, reason)
+    const { state } = delivery
+    if (state !== 'active' && state !== 'left' && state !== 'ended') this.#giveUp(delivery, reason)
   }
 
   /** From now on pending retries fire at once, then every second. */
@@ -175,7 +176,7 @@ export class OutputRuntime implements DeliveryTarget {
   leave(): void {
     for (const delivery of this.#deliveries) {
       delivery.timer?.cancel()
-      delivery.state = 'held'
+      delivery.state = 'left'
     }
     this.#deliveries.clear()
     this.#queue.length = 0

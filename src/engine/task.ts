@@ -171,8 +171,9 @@ export interface DeliveryTarget {
  * - `queued`: waits for its turn at the output.
  * - `active`: the output is working on it.
  * - `waiting`: failed, and is sent again when its timer fires.
+ * - `left`: the program stops, and nobody works on it any more.
  */
-export type DeliveryState = 'held' | 'queued' | 'active' | 'waiting' | 'ended'
+export type DeliveryState = 'held' | 'queued' | 'active' | 'waiting' | 'left' | 'ended'
 
 /** The way of one chunk to one output: how far it is, and which events are still to be delivered. */
 export class RouteDelivery {

@@ -251,7 +251,13 @@ export class ChunkFile implements StoredChunk {
     if (this.#descriptor === undefined) return
     const descriptor = this.#descriptor
     this.#descriptor = undefined
-    this.#options.disk.close(descriptor)
+    try {
+      this.#options.disk.close(descriptor)
+    } catch (error) {
+      // Some file systems say only now that they have not taken what was written.
+      this.#isDoubtful = true
+      this.#options.notSynced(this.#options.path, error as Error)
+    }
   }
 }
 

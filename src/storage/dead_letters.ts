@@ -155,10 +155,7 @@ export class DeadLetters {
     // A rename may be on the medium before the bytes are, and would leave neither file.
     const failure = await new Promise<Error | null>(done => {
       const descriptor = this.#orRemove(hidden, () => disk.open(hidden))
-      disk.sync(descriptor, outcome => {
-        disk.close(descriptor)
-        done(outcome)
-      })
+      disk.sync(descriptor, outcome => done(outcome ?? closeFailure(disk, descriptor)))
     })
     this.#orRemove(hidden, () => {
       if (failure !== null) throw failure
@@ -218,9 +215,9 @@ export class DeadLetters {
       return
     }
     disk.sync(descriptor, failure => {
-      disk.close(descriptor)
-      if (failure === null) disk.syncFolder(folder, report)
-      else report(failure)
+      const outcome = failure ?? closeFailure(disk, descriptor)
+      if (outcome === null) disk.syncFolder(folder, report)
+      else report(outcome)
     })
   }
 
@@ -244,6 +241,16 @@ export function safe(text: string, bytesMax = OUTPUT_BYTES_MAX): string {
   return Buffer.from(text.replaceAll(/[/\\:\p{Cc}]|^\./gu, '_'))
     .subarray(0, bytesMax)
     .toString()
+}
+
+/** Closes a file; gives what went wrong. */
+function closeFailure(disk: Disk, descriptor: number): Error | null {
+  try {
+    disk.close(descriptor)
+    return null
+  } catch (error) {
+    return error as Error
+  }
 }
 
 function letterFile(note: LetterNote, content: Buffer): Buffer {

@@ -178,7 +178,7 @@ class Planner {
   plan(): Plan {
     const dice = this.#dice
     const isYaml = dice.chance(0.5)
-    const storm = this.#allowed(this.#storm())
+    const storm = this.#storm()
     const outputs = this.#outputs(isYaml, storm)
     const aliases = outputs.map(({ alias }) => alias)
     const inputs = Array.from({ length: dice.int(1, 3) }, (_, index) =>
@@ -228,9 +228,8 @@ class Planner {
       diskFaults: this.#diskFaults(),
       fillsDisk: this.#hasPath && dice.chance(0.3),
       traits: {
-        forgetsFailedSyncs: this.#shown.has('forgotten_syncs') && dice.chance(0.3),
-        losesNewFolders: this.#shown.has('new_folders') && dice.chance(0.3),
-        refusesNotesFirst: !this.#shown.has('notes_without_events')
+        forgetsFailedSyncs: dice.chance(0.4),
+        losesNewFolders: dice.chance(0.4)
       },
       setsClock: dice.chance(0.1)
     }
@@ -248,19 +247,8 @@ class Planner {
     for (const key of Object.keys(faults) as (keyof DiskFaults)[]) {
       if (dice.chance(0.6)) faults[key] = one
     }
-    if (!this.#shown.has('unlisted_folders')) faults.list = 0
     if (!this.#shown.has('failing_close')) faults.close = 0
     return faults
-  }
-
-  /** Without what shows known bugs. */
-  #allowed(storm: StormPlan): StormPlan {
-    const { diskFaults, fillsDisk, changes } = storm
-    const mayStoreLate = fillsDisk || diskFaults.write > 0 || this.#sync === 'full'
-    const isKept =
-      (!mayStoreLate || this.#shown.has('stuck_receipts')) &&
-      (!changes || this.#shown.has('backlog_remove'))
-    return isKept ? storm : { ...storm, diskFaults: { ...diskFaults, remove: 0 } }
   }
 
   // --- inputs
@@ -286,17 +274,13 @@ class Planner {
       textBytesMax: this.#isLarge ? 400_000 : dice.pick([10, 200, 1_500]),
       storage,
       memBufLimit: storage === 'memrb' ? '3K' : memBufLimit,
-      pausesOnChunks: dice.chance(0.2) && this.#mayPauseOnChunks,
+      pausesOnChunks: dice.chance(0.2),
       acknowledge: needsDelivery || dice.chance(0.25) ? 'delivered' : 'stored',
       rateGate: dice.chance(0.1) ? dice.int(5, 60) : undefined,
       processors: isYaml ? this.#processors(`in${index}`) : [],
       routes: isSplit ? this.#routes(index, outputs) : [],
       extra: isYaml && !isSplit && dice.chance(0.1) ? [dice.pick(outputs)] : []
     }
-  }
-
-  get #mayPauseOnChunks(): boolean {
-    return this.#shown.has('empty_open_chunks') || this.#maxChunksUp === 128
   }
 
   #routes(index: number, outputs: readonly string[]): RoutePlan[] {
@@ -391,13 +375,9 @@ class Planner {
     return this.#isLarge ? ['300K', '1M'] : ['1K', '4K', '20K']
   }
 
-  #fatesIn({ processCrash, fillsDisk, diskFaults }: StormPlan): OutputPlan['fates'] {
+  #fatesIn({ processCrash }: StormPlan): OutputPlan['fates'] {
     const fates = { ...this.#fates() }
     if (processCrash === 0) delete fates.die
-    const mayLackEvents = fillsDisk || diskFaults.write > 0 || diskFaults.shortWrite > 0
-    if (!mayLackEvents || this.#shown.has('notes_beyond_events')) return fates
-    delete fates.partial
-    delete fates.dropSome
     return fates
   }
 

@@ -198,7 +198,7 @@ export class Remote {
         return this.#hang(clock)
       case 'wrong':
         this.#takeAny(keys)
-        return wrongAnswer(dice, keys.length, this.#world.shown) as Delivery
+        return wrongAnswer(dice, keys.length) as Delivery
       case 'drop':
         this.#giveUp(keys)
         return drop('sim_dropped')

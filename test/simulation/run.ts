@@ -168,7 +168,6 @@ export class Run {
       const plan = world.plan.inputs[index]
       if (settings.storage !== 'memory' || settings.memBufLimit === 0 || plan === undefined)
         continue
-      if (plan.rateGate !== undefined && !world.shown.has('rate_gate_memory')) continue
       const commitBytes = COMMIT_EVENTS_MAX * (plan.textBytesMax + EVENT_BYTES_MAX)
       const copies = 1 + plan.routes.length
       if (memoryBytes > settings.memBufLimit + commitBytes * copies) {
@@ -208,12 +207,7 @@ export class Run {
       if (disk.isWellFor(DISK_RETRY_MS, world.nowMs)) world.fail('the disk is well and not used')
       if (!inputs.some(({ paused }) => paused)) world.fail('no input waits for the disk')
     }
-    const mayBeEmpty =
-      plan.filters.length > 0 ||
-      plan.inputs.some(input => input.routes.length > 0 || input.processors.length > 0)
-    const mayExceed =
-      plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks) ||
-      (mayBeEmpty && !world.shown.has('empty_open_chunks'))
+    const mayExceed = plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks)
     if (mayExceed || this.complaints.write > 0 || this.life.isStopping) return
     let up = storage.up.max
     for (const { openChunks } of inputs) up += openChunks.length

@@ -45,11 +45,10 @@ export interface MediumTraits {
   readonly forgetsFailedSyncs: boolean
   /** A new folder is lost with the power unless the folder that it is in was synced. */
   readonly losesNewFolders: boolean
-  /** A chunk's file must begin with its head: any other first write fails. */
-  readonly refusesNotesFirst: boolean
 }
 
-const CHUNK_MAGIC = Buffer.from('SPWY')
+/** What is there from the beginning. */
+const FOLDERS: readonly string[] = ['/', '/var']
 
 interface Errno {
   readonly code: string
@@ -87,8 +86,8 @@ export class SimDisk {
   readonly #onChange: (what: string) => void
   #files = new Map<string, SimFile>()
   #durableFiles = new Map<string, SimFile>()
-  readonly #folders = new Set<string>(['/'])
-  #durableFolders = new Set<string>(['/'])
+  readonly #folders = new Set(FOLDERS)
+  #durableFolders = new Set(FOLDERS)
   readonly #open = new Map<number, Open>()
   #nextDescriptor = 3
 
@@ -236,9 +235,6 @@ export class SimDisk {
   write(descriptor: number, pieces: readonly Buffer[], position: number): number {
     const { path, file } = this.#descriptor(descriptor, 'write')
     this.#mayFail('write', 'write', path)
-    if (this.#traits.refusesNotesFirst && path.includes('/chunks/') && position === 0) {
-      if (!pieces[0].subarray(0, 4).equals(CHUNK_MAGIC)) throw failure(EIO, 'write', path)
-    }
     if (position > file.length) this.#onMisuse(`write behind the end of ${path}`)
     const bytes = pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
     let end = bytes.length

@@ -425,9 +425,7 @@ class Simulation {
   #checkRest(run: Run, isLast: boolean): void {
     const { storage } = run.pipeline
     const { read, write, remove, unrouted } = run.complaints
-    const isCounted = this.#world.shown.has('empty_open_chunks')
-    if (isCounted && storage.up.count > 0)
-      this.#world.fail(`${storage.up.count} chunks are still up`)
+    if (storage.up.count > 0) this.#world.fail(`${storage.up.count} chunks are still up`)
     if (storage.guard.count > 0) this.#world.fail(`${storage.guard.count} chunks wait for the disk`)
     // What the disk did not let go is there until the next start.
     if (!isLast && read + write + remove + unrouted > 0) return

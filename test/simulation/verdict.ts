@@ -93,7 +93,7 @@ export class Verdict {
 
   /** True when the program must still have an event, or will get it again, after a run has died. */
   #survives(event: SimEvent, { number, death, writeFailures }: RunEnd): boolean {
-    const { plan, shown } = this.#world
+    const { plan } = this.#world
     const { input } = event
     const isEmittedToMemory = plan.filters.some(
       ({ step }) => step.kind === 'rewrite' && step.storage === 'memory'
@@ -106,8 +106,7 @@ export class Verdict {
       if (moment === 'stored' && (!isSynced || !isEmittedToMemory)) return isSynced
       // What a stop has left on disk, and what an emitter has stored there, counts as done with.
       const isLeft = this.#stops > 0
-      if (isSynced) return !isLeft || shown.has('stop_syncs')
-      return !isLeft && this.#world.waysOf(event).every(way => !way.isEmittedToFile)
+      return isSynced || (!isLeft && this.#world.waysOf(event).every(way => !way.isEmittedToFile))
     }
     if (!isRecent || (input.kind !== 'noise' && moment !== 'taken')) return true
     const isOnDisk = input.storage === 'filesystem' && writeFailures === 0 && event.isHandedOver
