@@ -155,7 +155,10 @@ export class DeadLetters {
     // A rename may be on the medium before the bytes are, and would leave neither file.
     const failure = await new Promise<Error | null>(done => {
       const descriptor = this.#orRemove(hidden, () => disk.open(hidden))
-      disk.sync(descriptor, outcome => done(outcome ?? closeFailure(disk, descriptor)))
+      disk.sync(descriptor, outcome => {
+        const closed = closeFailure(disk, descriptor)
+        done(outcome ?? closed)
+      })
     })
     this.#orRemove(hidden, () => {
       if (failure !== null) throw failure
@@ -215,7 +218,8 @@ export class DeadLetters {
       return
     }
     disk.sync(descriptor, failure => {
-      const outcome = failure ?? closeFailure(disk, descriptor)
+      const closed = closeFailure(disk, descriptor)
+      const outcome = failure ?? closed
       if (outcome === null) disk.syncFolder(folder, report)
       else report(outcome)
     })
