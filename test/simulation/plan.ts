@@ -1,6 +1,5 @@
 /** What a seed runs: a configuration, who sends and receives, and what goes wrong. */
 import { Dice } from './dice.ts'
-import type { Shown } from './known_bugs.ts'
 import { type DiskFaults, type MediumTraits, NO_DISK_FAULTS } from './sim_disk.ts'
 
 export const LEVELS = ['error', 'info', 'debug'] as const
@@ -140,8 +139,8 @@ export interface Plan {
   readonly storm: StormPlan
 }
 
-export function makePlan(seed: number, shown: Shown): Plan {
-  return new Planner(seed, shown).plan()
+export function makePlan(seed: number): Plan {
+  return new Planner(seed).plan()
 }
 
 const RETRY_FORMS: readonly (readonly [text: string, attemptsMax: number | undefined])[] = [
@@ -156,7 +155,6 @@ const RETRY_FORMS: readonly (readonly [text: string, attemptsMax: number | undef
 
 class Planner {
   readonly #seed: number
-  readonly #shown: Shown
   readonly #dice: Dice
   readonly #isStrict: boolean
   readonly #isLarge: boolean
@@ -164,9 +162,8 @@ class Planner {
   readonly #sync: ServicePlan['sync']
   readonly #maxChunksUp: number
 
-  constructor(seed: number, shown: Shown) {
+  constructor(seed: number) {
     this.#seed = seed
-    this.#shown = shown
     this.#dice = new Dice(seed, 0)
     this.#isStrict = this.#dice.chance(0.5)
     this.#isLarge = this.#dice.chance(0.04)
@@ -247,7 +244,6 @@ class Planner {
     for (const key of Object.keys(faults) as (keyof DiskFaults)[]) {
       if (dice.chance(0.6)) faults[key] = one
     }
-    if (!this.#shown.has('failing_close')) faults.close = 0
     return faults
   }
 
@@ -269,7 +265,7 @@ class Planner {
     return {
       kind,
       tags,
-      isParallel: this.#shown.has('two_readers') && dice.chance(0.5),
+      isParallel: dice.chance(0.5),
       eventsOfEach: this.#isLarge ? dice.int(4, 14) : dice.int(5, 90),
       textBytesMax: this.#isLarge ? 400_000 : dice.pick([10, 200, 1_500]),
       storage,

@@ -157,10 +157,8 @@ class FileSource implements Source {
     context.every(TICK_MS, read)
     const dice = this.#world.dice.sources
     if (dice.chance(0.3)) read()
-    const mayBringMore = this.input.storage !== 'memrb' || this.#world.shown.has('ring_after_stop')
     this.#onClose = () => {
-      if (life.isAlive && mayBringMore && dice.chance(0.3))
-        this.#readPart(dice.pick(this.#streams), context, life)
+      if (life.isAlive && dice.chance(0.3)) this.#readPart(dice.pick(this.#streams), context, life)
     }
   }
 
