@@ -116,6 +116,13 @@ test('a classic include is looked for where we run, then beside the main file', 
   assert.deepEqual([namesOf(document.inputs), problems], [['here', 'there'], []])
 })
 
+test('an include of a path that no file can have is an error at its place', () => {
+  const directory = directoryWith({ 'main.conf': '@INCLUDE a\0b.conf\n' })
+  const { problems } = read('main.conf', directory)
+  assert.equal(problems.length, 1)
+  assert.match(problems[0], /^main\.conf:1:10 error Cannot (read|include) /)
+})
+
 test('a file under a second name is still the same file', () => {
   const directory = directoryWith({
     'a.conf': '[INPUT]\n  Name a\n',

@@ -42,7 +42,12 @@ export class SourceFiles {
 
   /** True when a relative or absolute path leads to something. */
   exists(path: string): boolean {
-    return statSync(this.#absolute(path), { throwIfNoEntry: false }) !== undefined
+    try {
+      return statSync(this.#absolute(path), { throwIfNoEntry: false }) !== undefined
+    } catch {
+      // A path that no file can have, such as one with a zero byte, or one behind a closed folder.
+      return false
+    }
   }
 
   /** The files that a pattern names, sorted; relative ones start at the working directory. */
