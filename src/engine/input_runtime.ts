@@ -77,8 +77,8 @@ export interface InputWorld {
   outputs(tag: string): readonly OutputRuntime[]
   takeBuffer(): Buffer
   nextChunkId(): string
-  /** The file of a new chunk; `outputs` where a route chose them. */
-  newFile(chunk: Chunk, label: string, outputs: readonly string[] | undefined): ChunkFile
+  /** The file of a new chunk. */
+  newFile(chunk: Chunk, label: string): ChunkFile
   /** Sends a sealed chunk to its outputs. */
   dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task
   /** All inputs but emitters: what an emitter gets, one of them has read. */
@@ -274,9 +274,9 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     const world = this.#world
     const buffer = isBusy ? world.takeBuffer() : CHUNK_BYTES_FIRST
     const chunk = new Chunk(world.nextChunkId(), tag, this.name, buffer)
+    if (path.isRouted) chunk.routedTo = path.outputs.map(output => output.label)
     if (this.settings.storage === 'filesystem' && path.outputs.length > 0) {
-      const outputs = path.isRouted ? path.outputs.map(output => output.label) : undefined
-      chunk.file = world.newFile(chunk, this.label, outputs)
+      chunk.file = world.newFile(chunk, this.label)
       chunk.stored = chunk.file
     }
     return chunk

@@ -114,13 +114,11 @@ export class Leftovers {
 
   #write(task: Task): Outcome {
     if (this.#store === undefined) return { storedEvents: 0, failure: 'there is no storage.path' }
-    const { chunk, deliveries, inputLabel } = task
-    const outputs = [...deliveries].map(({ output }) => output.label)
-    const origin = { tag: chunk.tag, input: inputLabel, outputs }
-    const file = chunk.file ?? this.#store.newFile(chunk.id, chunk.input, origin)
+    const { chunk, inputLabel } = task
+    const file = chunk.file ?? this.#store.newFile(chunk, inputLabel)
     try {
       if (chunk.isUp) file.append(chunk.bytes, chunk.events)
-      if (chunk.file === undefined) noteLeft(deliveries, file)
+      if (chunk.file === undefined) noteSettled(task, file)
       file.seal()
       return { storedEvents: chunk.events, file }
     } catch (error) {
@@ -130,7 +128,8 @@ export class Leftovers {
 }
 
 /** A new file knows nothing of what outputs have taken of the chunk. */
-function noteLeft(deliveries: Iterable<RouteDelivery>, file: ChunkFile): void {
+function noteSettled({ deliveries, doneBy }: Task, file: ChunkFile): void {
+  for (const output of doneBy) file.settle({ output })
   for (const { output, left } of deliveries) {
     if (left !== undefined) file.settle({ output: output.identity, left })
   }

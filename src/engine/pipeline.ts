@@ -230,11 +230,10 @@ export class Pipeline {
       },
       takeBuffer: () => this.storage.pool.take(),
       nextChunkId: () => this.#names.next(),
-      newFile: (chunk, input, outputs) => {
+      newFile: (chunk, input) => {
         const { store } = this.storage
         assert(store !== undefined, 'BUG: a chunk wants a file and there is no storage.path')
-        const origin = { tag: chunk.tag, input, ...(outputs === undefined ? {} : { outputs }) }
-        return store.newFile(chunk.id, chunk.input, origin)
+        return store.newFile(chunk, input)
       },
       dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input),
       readingInputs: () => this.#inputs.filter(input => !input.isEmitter)

@@ -38,6 +38,8 @@ export class Task {
   /** Account of that input. */
   readonly account: Account
   readonly #open = new Set<RouteDelivery>()
+  /** Identities of the outputs that have taken the chunk, or given it up. */
+  readonly doneBy: string[] = []
   readonly #onEnd: (task: Task) => void
   #underWay = true
   /** Reason of the first loss of all events, or of single ones. */
@@ -101,6 +103,7 @@ export class Task {
   /** A delivery has ended, well or not. */
   ended(delivery: RouteDelivery): void {
     if (!this.#open.delete(delivery)) return
+    this.doneBy.push(delivery.output.identity)
     this.stalled()
     if (this.#open.size > 0) return
     this.#settle()

@@ -21,6 +21,8 @@ export class Chunk {
   events = 0
   /** Called when the chunk is settled; see `EventSink.commit`. */
   readonly receipts: (() => void)[] = []
+  /** Aliases or names of the outputs that a route chose; undefined where the tag chooses. */
+  routedTo: readonly string[] | undefined
   /** The file that the chunk is in, or came from. */
   stored: StoredChunk | undefined
   /** The file that events are appended to; a chunk in memory and one that was found on disk have none. */

@@ -145,7 +145,9 @@ test('a folder that cannot be made is a failure', t => {
 test('a new file stands in the folder of its input, under the name of the chunk', t => {
   const site = new Site(t)
   site.store.open(['tail.0'])
-  site.store.newFile(`${NAME}.flb`, 'tail.0', ORIGIN).append(PIECES[0], 3)
+  const { tag, input } = ORIGIN
+  const chunk = { id: `${NAME}.flb`, tag, input: 'tail.0', routedTo: undefined }
+  site.store.newFile(chunk, input).append(PIECES[0], 3)
   assert.deepEqual(site.files(), [PATH])
   assert.deepEqual(site.read(PATH), Buffer.concat(BLOCKS.slice(0, 2)))
 })

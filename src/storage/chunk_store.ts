@@ -28,6 +28,16 @@ export interface StoreOptions {
   readonly rejectedFolder: string
 }
 
+/** What a chunk's file says of it. */
+export interface NewChunk {
+  readonly id: string
+  readonly tag: string
+  /** Name of the input, whose folder the file is in. */
+  readonly input: string
+  /** Aliases or names of the outputs that a route chose; undefined where the tag chooses. */
+  readonly routedTo: readonly string[] | undefined
+}
+
 /** A file that was there at the start. */
 export interface FoundFile {
   readonly path: string
@@ -84,9 +94,16 @@ export class ChunkStore {
     return isNew
   }
 
-  /** The file that a new chunk is to be written to; nothing is on disk before its first events. */
-  newFile(id: string, input: string, origin: ChunkOrigin): ChunkFile {
-    return new ChunkFile(this.#fileOptions(join(this.#chunks, input, fileName(id)), input, origin))
+  /**
+   * The file that a new chunk is to be written to; nothing is on disk before its first events.
+   *
+   * @param input Alias or name of the input.
+   */
+  newFile(chunk: NewChunk, input: string): ChunkFile {
+    const { id, tag, routedTo } = chunk
+    const path = join(this.#chunks, chunk.input, fileName(id))
+    const origin = { tag, input, ...(routedTo === undefined ? {} : { outputs: routedTo }) }
+    return new ChunkFile(this.#fileOptions(path, chunk.input, origin))
   }
 
   /**

@@ -263,7 +263,7 @@ test('what the disk has no room for at the stop is reported and counted, and the
     stopped.flush()
   }
   // One chunk fits, and a part of the next.
-  small.room = 200
+  small.room = 140
   await stopped.stop()
   assert.equal(machine.chunkFiles().length, 1)
   assert.deepEqual(
