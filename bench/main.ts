@@ -109,8 +109,14 @@ async function comparePair(pair: PairWork, agent: Agent): Promise<string> {
     `${seconds(other[key])} s against ${seconds(plain[key])} s, × ${factor(other[key], plain[key])}`
   return (
     `\n${pair.name}: ${pair.summary}, medians of ${PAIR_RUNS} alternating pairs: ` +
-    `CPU ${compare('cpuSeconds')}; wall ${compare('wallSeconds')}`
+    `CPU ${compare('cpuSeconds')}; wall ${compare('wallSeconds')}; ` +
+    `costs ${lost(plain.cpuSeconds, other.cpuSeconds)} % of the throughput of a CPU second`
   )
+}
+
+/** Percent of throughput that is lost when the same work takes `other` instead of `plain` seconds. */
+function lost(plain: number | undefined, other: number | undefined): string {
+  return plain === undefined || other === undefined ? '' : ((1 - plain / other) * 100).toFixed(0)
 }
 
 function tableHead(): string {
