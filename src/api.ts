@@ -39,7 +39,9 @@ export {
   defineOutput,
   type Filter,
   type Input,
-  type Output
+  type Loss,
+  type Output,
+  type Receipts
 } from './plugin/define.ts'
 export { type Delivery, drop, OK, partial, type PartialDelivery, retry } from './plugin/delivery.ts'
 export { decodeEvents, type DecodedEvent, writeEventHeader } from './record/event.ts'
