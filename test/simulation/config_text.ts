@@ -12,6 +12,21 @@ export function configurationText(plan: Plan, outputs: ReadonlySet<string>): str
   return plan.isYaml ? yaml(plan, present) : classic(plan, present)
 }
 
+/** What the engine calls the outputs of a configuration: their aliases, by these names. */
+export function outputLabels(plan: Plan, outputs: ReadonlySet<string>): Map<string, string> {
+  const present = plan.outputs.filter(({ alias }) => outputs.has(alias))
+  return new Map(
+    present.map((output, index) => [
+      plan.isNamed ? output.alias : `${pluginOf(output)}.${index}`,
+      output.alias
+    ])
+  )
+}
+
+function pluginOf({ isConcurrent }: OutputPlan): string {
+  return isConcurrent ? 'sim_outs' : 'sim_out'
+}
+
 function classic(plan: Plan, outputs: readonly OutputPlan[]): string {
   const section = (name: string, pairs: readonly Pair[]): string[] => [
     `[${name}]`,
@@ -157,8 +172,8 @@ function filterPairs({ match, step }: FilterPlan): Pair[] {
 
 function outputPairs(plan: Plan, output: OutputPlan): Pair[] {
   return [
-    ['name', output.isConcurrent ? 'sim_outs' : 'sim_out'],
-    ['alias', output.alias],
+    ['name', pluginOf(output)],
+    ['alias', plan.isNamed ? output.alias : undefined],
     ['remote', plan.outputs.indexOf(output)],
     ['match', output.match],
     ['retry_limit', output.retryLimit],

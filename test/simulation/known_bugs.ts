@@ -3,8 +3,7 @@
  * bugs are found, and comes back with `npm run simulate -- --known NAME`. An entry goes away with its bug.
  */
 export const KNOWN_BUGS = {
-  hidden_letters: 'a crash leaves a half-written dead letter under a hidden name for ever',
-  letter_descriptors: 'the descriptor of a dead letter stays open when its sync fails'
+  hidden_letters: 'a crash leaves a half-written dead letter under a hidden name for ever'
 } as const
 
 export type KnownBug = keyof typeof KNOWN_BUGS

@@ -136,6 +136,8 @@ export interface Plan {
   readonly inputs: readonly InputPlan[]
   readonly filters: readonly FilterPlan[]
   readonly outputs: readonly OutputPlan[]
+  /** Outputs have their aliases in the configuration; otherwise they are known by their numbers. */
+  readonly isNamed: boolean
   readonly storm: StormPlan
 }
 
@@ -189,6 +191,8 @@ class Planner {
       inputs,
       filters: this.#filters(),
       outputs,
+      isNamed:
+        inputs.some(({ routes, extra }) => routes.length + extra.length > 0) || dice.chance(0.6),
       storm
     }
   }
@@ -216,12 +220,13 @@ class Planner {
   #storm(): StormPlan {
     const dice = this.#dice
     const crashes = dice.weighted({ none: 2, process: 4, power: 3 })
+    const changes = dice.chance(0.25)
     return {
       steps: dice.int(15, 90),
       processCrash: crashes === 'none' ? 0 : dice.pick([0.02, 0.05]),
       powerLoss: crashes === 'power' ? dice.pick([0.02, 0.05]) : 0,
-      stop: dice.pick([0, 0.01, 0.04]),
-      changes: dice.chance(0.25),
+      stop: dice.pick(changes ? [0.04, 0.08] : [0, 0.01, 0.04]),
+      changes,
       diskFaults: this.#diskFaults(),
       fillsDisk: this.#hasPath && dice.chance(0.3),
       traits: {

@@ -55,6 +55,9 @@ export class Remote {
     this.#attempts.clear()
     this.#toCome.clear()
     this.#fresh = []
+    // The notes of a chunk that a stop writes come behind its events.
+    const { isStopping, death } = this.#world.life
+    if (isStopping && death !== undefined) this.#noted.clear()
     this.lastSent.clear()
     this.#hanging.clear()
   }
@@ -111,7 +114,7 @@ export class Remote {
   /** Notes what is still to come after an answer. */
   #settled(answer: Delivery, chunk: string, keys: readonly string[], life: Life): Delivery {
     const toCome = toComeAfter(answer, keys)
-    const { storm } = this.#world.plan
+    const { storm, isNamed } = this.#world.plan
     // With a clock that goes back, names of chunks come again.
     if (toCome === undefined || storm.setsClock) return answer
     this.#noted.delete(chunk)
@@ -119,7 +122,9 @@ export class Remote {
     // What is answered while the program stops may come too late.
     if (life.isStopping) return answer
     this.#toCome.set(chunk, toCome)
-    const isNoted = !storm.fillsDisk && storm.powerLoss === 0 && isFlawless(storm.diskFaults)
+    const isKnown = isNamed || !storm.changes
+    const isWell = !storm.fillsDisk && storm.powerLoss === 0 && isFlawless(storm.diskFaults)
+    const isNoted = isKnown && isWell
     if (isNoted && (toCome.length === 0 || this.plan.processors.length === 0)) {
       this.#fresh.push([chunk, toCome])
     }

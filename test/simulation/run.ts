@@ -11,7 +11,7 @@ import { SHIPPED } from '../../src/plugins/all.ts'
 import { FakeClock } from '../harness/fake_clock.ts'
 import { Life } from './life.ts'
 import { type Remote, remotePlugins } from './remotes.ts'
-import { type Source, sourcePlugins } from './sources.ts'
+import { COMMIT_EVENTS_MAX, type Source, sourcePlugins } from './sources.ts'
 import type { World } from './world.ts'
 
 export interface RunOptions {
@@ -69,9 +69,6 @@ const EVICTED = /evicted from output queue.* > output=(?<output>\S+) .*limit=(?<
 const DISK_RETRY_MS = 1_500
 
 const GIVEN_UP = /chunk '(?<chunk>[^']+)' (?:cannot be|is not) retried.* > output=(?<output>\S+)/
-
-/** Events of one commit, at most. */
-const COMMIT_EVENTS_MAX = 8
 
 /** Bytes of an event beside its text; filters may add some. */
 const EVENT_BYTES_MAX = 200
@@ -188,7 +185,7 @@ export class Run {
     const active = new Set<string>()
     for (const { chunk, deliveries } of this.pipeline.tasks) {
       for (const { output, state } of deliveries) {
-        if (state === 'active') active.add(`${output.label} ${chunk.id}`)
+        if (state === 'active') active.add(`${world.labels.get(output.label)} ${chunk.id}`)
       }
     }
     for (const { plan, active: chunks } of remotes) {
@@ -245,7 +242,8 @@ export class Run {
     for (const [kind, pattern] of COMPLAINTS) if (pattern.test(line)) this.complaints[kind]++
     this.#checkEviction(EVICTED.exec(line)?.groups)
     const { chunk = '', output } = GIVEN_UP.exec(line)?.groups ?? {}
-    const remote = remotes.find(({ plan }) => plan.alias === output)
+    const alias = world.labels.get(output ?? '')
+    const remote = remotes.find(({ plan }) => plan.alias === alias)
     if (remote === undefined) return
     const events = remote.lastSent.get(chunk)
     if (events === undefined) remote.isBlind = true
@@ -253,9 +251,9 @@ export class Run {
   }
 }
 
-/** A line of the log behind its time, which is local, and without the line end. */
+/** A line of the log behind its time, which is local, and without the stack of an error. */
 function withoutTime(line: string): string {
-  return line.slice(line.indexOf('] ') + 2, -1)
+  return line.slice(line.indexOf('] ') + 2, line.indexOf('\n'))
 }
 
 /** Lets everything run that is due. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { STOP_SYNC_MS_MAX } from '../../src/base/limits.ts'
-import { configurationText } from './config_text.ts'
+import { configurationText, outputLabels } from './config_text.ts'
 import { Dice } from './dice.ts'
 import { Crash, type Death } from './life.ts'
 import type { Shown } from './known_bugs.ts'
@@ -228,7 +228,9 @@ class Simulation {
     const number = this.#runs++
     if (storm.setsClock && dice.chance(0.3)) this.#skewMs = dice.int(-7_200_000, 7_200_000)
     for (const remote of this.#remotes) remote.reset()
-    const text = configurationText(this.#plan, new Set(this.#outputs.keys()))
+    const outputs = new Set(this.#outputs.keys())
+    world.labels = outputLabels(this.#plan, outputs)
+    const text = configurationText(this.#plan, outputs)
     this.#configuration.write(text, this.#plan.isYaml)
     const run: Run = new Run({
       world,
@@ -363,11 +365,13 @@ class Simulation {
     this.#run?.life.disarm()
     await this.#finishStop()
     await this.#settle(false)
-    for (const { alias } of this.#plan.outputs) {
+    // What is on disk for an output that is not there stays there.
+    const hasAll = !this.#plan.storm.changes || this.#dice.chance(0.5)
+    for (const { alias } of hasAll ? this.#plan.outputs : []) {
       if (!this.#outputs.has(alias)) this.#outputs.set(alias, this.#runs)
     }
-    await this.#settle(true)
-    if (this.#isFine) this.#verdict.final(this.#outputs)
+    await this.#settle(hasAll)
+    if (this.#isFine) this.#verdict.final(this.#outputs, hasAll)
   }
 
   async #finishStop(): Promise<void> {
@@ -439,9 +443,7 @@ class Simulation {
   }
 
   #checkOpenFiles(): void {
-    const { disk, shown } = this.#world
-    const mayBeLetter = !shown.has('letter_descriptors')
-    const open = disk.openFiles.filter(path => !mayBeLetter || !path.includes('/rejected/'))
+    const open = this.#world.disk.openFiles
     if (open.length > 0) this.#world.fail(`files are still open: ${open.join(', ')}`)
   }
 }

@@ -13,6 +13,9 @@ const TICK_MS = 250
 /** How long a client waits for an answer before it sends again, the first time; then twice as long, and so on. */
 const ANSWER_WAIT_MS = 30_000
 
+/** Events of one commit. */
+export const COMMIT_EVENTS_MAX = 8
+
 /** Batches that a client has under way. */
 const WINDOW = 4
 
@@ -182,7 +185,7 @@ class FileSource implements Source {
   #readPart(stream: Stream, context: InputContext, life: Life): void {
     const { events, at } = stream
     if (at === events.length) return
-    const end = Math.min(events.length, at + this.#world.dice.sources.int(1, 8))
+    const end = Math.min(events.length, at + this.#world.dice.sources.int(1, COMMIT_EVENTS_MAX))
     stream.at = end
     commit(this.#world, context, life, events.slice(at, end), () => {
       stream.resolved.set(at, end)
@@ -219,7 +222,7 @@ class ClientSource implements Source {
       const events = makeEvents(world, input, number, tag)
       const batches: Batch[] = []
       for (let at = 0; at < events.length;) {
-        const end = at + dice.int(1, 8)
+        const end = at + dice.int(1, COMMIT_EVENTS_MAX)
         const part = events.slice(at, end)
         batches.push({ events: part, isAnswered: false, sentMs: 0, sentIn: undefined, waitMs: 0 })
         at = end

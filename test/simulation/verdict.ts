@@ -58,21 +58,25 @@ export class Verdict {
     }
   }
 
-  /** @param presentSince Run from which on each output has been in the configuration, by its alias. */
-  final(presentSince: ReadonlyMap<string, number>): void {
+  /**
+   * @param presentSince Run from which on each output has been in the configuration, by its alias.
+   * @param hasAll All outputs are there: nothing on disk can be for another.
+   */
+  final(presentSince: ReadonlyMap<string, number>, hasAll: boolean): void {
     for (const remote of this.#remotes) {
       this.#checkMissing(remote, presentSince.get(remote.plan.alias) ?? Infinity)
     }
     this.#checkLetters()
-    this.#checkFiles()
+    this.#checkFiles(hasAll)
   }
 
   #countLost(ledger: Ledger): void {
     const { plan } = this.#world
     for (const { name, account } of ledger.rows(new Map())) {
       const output = / > (?<output>\S+)$/.exec(name)?.groups?.['output']
-      const remote = this.#remotes.find(({ plan: { alias } }) => alias === output)
-      if (output === undefined || remote === undefined) continue
+      const alias = this.#world.labels.get(output ?? '')
+      const remote = this.#remotes.find(({ plan }) => plan.alias === alias)
+      if (alias === undefined || remote === undefined) continue
       for (const [reason, events] of account.dropped) {
         if (plan.isStrict && reason !== AT_STOP) {
           this.#world.fail(`${name}: ${events} events are given up (${reason})`)
@@ -80,7 +84,7 @@ export class Verdict {
         // What a stop could not keep is had again from where it came from, where that is possible.
         if (reason === AT_STOP && !this.#mayLoseAtStop) continue
         const isUnseen = UNSEEN.includes(reason) || (remote.isBlind && SEEN.includes(reason))
-        if (isUnseen) this.#lost.set(output, (this.#lost.get(output) ?? 0) + events)
+        if (isUnseen) this.#lost.set(alias, (this.#lost.get(alias) ?? 0) + events)
       }
     }
   }
@@ -149,7 +153,10 @@ export class Verdict {
       // Only what was synced survives a loss of power, and letters are not waited for.
       if (problem !== undefined && this.#powerLosses > 0) continue
       if (problem !== undefined) this.#world.fail(`dead letter ${name}: ${problem}`)
-      const { output, tag } = note
+      // The same number may have been that of another output.
+      if (!plan.isNamed && plan.storm.changes) continue
+      const output = this.#world.labels.get(note.output) ?? note.output
+      const { tag } = note
       const events = this.#world.read(content, output, tag, `dead letter ${name}`) ?? []
       if (events.length !== note.events) {
         this.#world.fail(`dead letter ${name}: ${note.events} events are announced`)
@@ -158,7 +165,7 @@ export class Verdict {
     }
     if (bytes > (rejectedLimit ?? Infinity)) this.#world.fail(`dead letters take ${bytes} bytes`)
     const isWhole = rejectedLimit === undefined && this.#letterFailures + this.#powerLosses === 0
-    if (!keepsRejected || !isWhole) return
+    if (!keepsRejected || !isWhole || (!plan.isNamed && plan.storm.changes)) return
     for (const {
       plan: { alias },
       taken,
@@ -174,10 +181,10 @@ export class Verdict {
     }
   }
 
-  #checkFiles(): void {
+  #checkFiles(hasAll: boolean): void {
     const { disk, shown } = this.#world
     const left = disk.paths.filter(path => path.includes('/.spillway/chunks/'))
-    if (left.length > 0) this.#world.fail(`chunks are left: ${left.join(', ')}`)
+    if (hasAll && left.length > 0) this.#world.fail(`chunks are left: ${left.join(', ')}`)
     const hidden = disk.paths.filter(path => basename(path).startsWith('.'))
     if (hidden.length > 0 && shown.has('hidden_letters'))
       this.#world.fail(`temporary files are left: ${hidden.join(', ')}`)

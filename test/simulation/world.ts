@@ -24,6 +24,8 @@ export class World {
   readonly ways: Ways
   readonly variants = new Variants()
   readonly events = new Map<string, SimEvent>()
+  /** Aliases of the outputs of the current run, by what the engine calls them. */
+  labels: ReadonlyMap<string, string> = new Map()
   /** True from the end of all faults on. */
   isCalm = false
   /** The first thing that is wrong. */
