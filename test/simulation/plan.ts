@@ -249,6 +249,8 @@ class Planner {
     for (const key of Object.keys(faults) as (keyof DiskFaults)[]) {
       if (dice.chance(0.6)) faults[key] = one
     }
+    // A sync that fails is followed by ones that do not only where there are many.
+    if (this.#sync === 'full' && dice.chance(0.4)) faults.sync = 0.3
     return faults
   }
 
