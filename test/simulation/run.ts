@@ -201,7 +201,9 @@ export class Run {
     const { storage, inputs, tasks } = this.pipeline
     const { plan, disk } = world
     if (storage.guard.count > 0) {
-      if (disk.isWellFor(DISK_RETRY_MS, world.nowMs)) world.fail('the disk is well and not used')
+      // Names of files that could not be listed may be given again, with a clock that goes back.
+      const isUsed = this.complaints.read > 0 || !disk.isWellFor(DISK_RETRY_MS, world.nowMs)
+      if (!isUsed) world.fail('the disk is well and not used')
       if (!inputs.some(({ paused }) => paused)) world.fail('no input waits for the disk')
     }
     const mayExceed = plan.inputs.some(({ pausesOnChunks }) => pausesOnChunks)
