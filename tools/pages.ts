@@ -12,6 +12,7 @@ import {
   FILTER_OPTIONS,
   INPUT_OPTIONS,
   OUTPUT_OPTIONS,
+  HTTP_SERVER_OPTIONS,
   SERVER_NET_OPTIONS,
   TLS_OPTIONS
 } from '../src/plugin/generic_options.ts'
@@ -42,7 +43,8 @@ export function pluginPage(plugin: Plugin): string {
     `The keys that every ${plugin.kind} has are [here](../README.md#keys-of-every-${plugin.kind}).`
   ]
   if (plugin.network !== undefined) {
-    parts.push(`So are the [network keys](../README.md#keys-of-network-${plugin.network}s).`)
+    const anchor = `keys-of-${plugin.network === 'http_server' ? 'http' : 'network'}-${plugin.network === 'client' ? 'clients' : 'servers'}`
+    parts.push(`So are the [network keys](../README.md#${anchor}).`)
   }
   const differences = knownDifferences(plugin)
   if (differences !== '') parts.push('## Differences from Fluent Bit', differences)
@@ -68,7 +70,8 @@ export function pluginListPage(plugins: readonly Plugin[]): string {
     ['Keys of every filter', FILTER_OPTIONS],
     ['Keys of every output', OUTPUT_OPTIONS],
     ['Keys of network clients', { ...CLIENT_NET_OPTIONS, ...TLS_OPTIONS }],
-    ['Keys of network servers', { ...SERVER_NET_OPTIONS, ...TLS_OPTIONS }]
+    ['Keys of network servers', { ...SERVER_NET_OPTIONS, ...TLS_OPTIONS }],
+    ['Keys of HTTP servers', { ...HTTP_SERVER_OPTIONS, ...SERVER_NET_OPTIONS, ...TLS_OPTIONS }]
   ]
   for (const [heading, options] of shared) parts.push(`## ${heading}`, table(options))
   return page(parts)

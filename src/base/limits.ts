@@ -44,3 +44,6 @@ export const THREAD_BYTES_MAX = 1_024_000
 
 /** A thread that does not answer a stop for this long is ended. */
 export const THREAD_STOP_MS_MAX = 5_000
+
+/** Connections that one listener has open at once, unless its configuration says otherwise. */
+export const CONNECTIONS_MAX = 10_000

@@ -82,11 +82,8 @@ export async function loadConfiguration(
   const service = resolveService(document, environment, diagnostics)
   checkService(service, document, diagnostics)
   refuseLater(document, diagnostics)
-  const files = new ReferencedFiles(document, environment, {
-    workingDirectory,
-    baseDirectory,
-    diagnostics
-  })
+  const places = { workingDirectory, baseDirectory, diagnostics }
+  const files = new ReferencedFiles(document, environment, places)
   const parserSections = [...document.parsers, ...files.parsers()]
   const parsers = readParsers(parserSections, {
     environment,
@@ -95,7 +92,10 @@ export async function loadConfiguration(
     log: world.log
   })
   await addPlugins([...document.plugins, ...files.plugins()], world.catalog, environment, options)
-  const spec = await resolvePipeline(document, service, world.catalog, environment, diagnostics)
+  const spec = await resolvePipeline(document, service, world.catalog, {
+    ...places,
+    environment
+  })
   const { threadEntry, catalog, root } = world
   const threads =
     threadEntry &&

@@ -35,6 +35,8 @@ export interface SharedOptions {
   readonly global?: HelpOptions | undefined
   /** `host`, `port` and `listen`, shown before the plugin's own. */
   readonly address?: HelpOptions | undefined
+  /** `http_server.*`, shown after the address. */
+  readonly httpServer?: HelpOptions | undefined
   /** `net.*` */
   readonly networking?: HelpOptions | undefined
   /** `tls.*` */
@@ -145,7 +147,9 @@ interface OptionGroup {
 
 /** The tables that apply, under the names and in the order that Fluent Bit gives them. */
 function optionGroups(plugin: HelpPlugin, shared: SharedOptions): OptionGroup[] {
-  const own = [...Object.entries(shared.address ?? {}), ...Object.entries(plugin.options)]
+  const own = [shared.address, shared.httpServer, plugin.options].flatMap(table =>
+    Object.entries(table ?? {})
+  )
   const groups: OptionGroup[] = []
   const add = (title: string, table: HelpOptions | undefined): void => {
     if (table !== undefined) groups.push({ title, options: Object.entries(table) })

@@ -9,6 +9,7 @@ import {
   INPUT_OPTIONS,
   OUTPUT_HIDDEN_OPTIONS,
   OUTPUT_OPTIONS,
+  HTTP_SERVER_OPTIONS,
   SERVER_NET_OPTIONS,
   TLS_OPTIONS
 } from '../plugin/generic_options.ts'
@@ -102,12 +103,12 @@ function sharedOptions(plugin: Plugin): SharedOptions {
   const global = GLOBAL_OPTIONS[plugin.kind]
   if (plugin.network === undefined) return { global }
   const hidden = plugin.kind === 'output' ? OUTPUT_HIDDEN_OPTIONS : INPUT_HIDDEN_OPTIONS
-  const isClient = plugin.network === 'client'
   return {
     global,
     address: { host: hidden.host, port: hidden.port },
-    networking: isClient ? CLIENT_NET_OPTIONS : SERVER_NET_OPTIONS,
-    networkTls: TLS_OPTIONS
+    httpServer: plugin.network === 'http_server' ? HTTP_SERVER_OPTIONS : undefined,
+    networking: plugin.network === 'client' ? CLIENT_NET_OPTIONS : SERVER_NET_OPTIONS,
+    networkTls: plugin.tls === false ? undefined : TLS_OPTIONS
   }
 }
 

@@ -17,6 +17,26 @@ export interface InstanceSpec<P extends Plugin = Plugin> {
   /** Values of all tables: the plugin's own, generic and network keys. */
   readonly values: Readonly<Record<string, unknown>>
   readonly written: readonly ResolvedProperty[]
+  /** What follows the port in a name such as `http://host:80/path`. */
+  readonly uri: string | undefined
+  /** The endpoints that `upstream` names. */
+  readonly upstream: UpstreamGroup | undefined
+}
+
+/** Endpoints that one output sends to. Plain data, as all of a spec. */
+export interface UpstreamGroup {
+  readonly mode: 'round_robin' | 'failover'
+  /** Failures in a row after which an endpoint is left out, and for how long at first. */
+  readonly ejectAfter: number
+  readonly ejectMs: number
+  readonly nodes: readonly UpstreamNode[]
+}
+
+export interface UpstreamNode {
+  /** `name`, `host`, `port` and the `tls.*` keys. */
+  readonly values: Readonly<Record<string, unknown>>
+  /** What the node says of the plugin's own keys. */
+  readonly properties: Readonly<Record<string, unknown>>
 }
 
 export interface FilterSpec extends InstanceSpec<FilterPlugin> {}

@@ -32,6 +32,7 @@ import {
   type RouteSpec,
   textValue
 } from './instance.ts'
+import type { Gate } from './network.ts'
 import { OutputRuntime } from './output_runtime.ts'
 import { inputContext, pluginContext } from './plugin_context.ts'
 import { RateGate } from './rate_gate.ts'
@@ -106,7 +107,7 @@ export class InstanceFactory {
       this.#inputCounters(label)
     )
     return this.#guard(spec, () => {
-      const base = this.#context(spec, 'input')
+      const base = this.#context(spec, 'input', runtime)
       const context = inputContext(spec, base, runtime, this.#owner.timers)
       const input = spec.plugin.create(spec.values, context)
       runtime.input = this.#threads.input(spec, input, context, runtime)
@@ -329,9 +330,9 @@ export class InstanceFactory {
     }
   }
 
-  #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output'): PluginContext {
+  #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output', gate?: Gate): PluginContext {
     const stop = (exitCode: number): void => this.#owner.stop(exitCode)
-    return pluginContext(spec, kind, this.#world, this.#service, stop)
+    return pluginContext(spec, kind, this.#world, this.#service, stop, gate)
   }
 
   #filterContext(spec: FilterSpec, matches: (tag: string) => boolean): FilterContext {

@@ -8,12 +8,13 @@ import type { MapEntry } from '../config/model.ts'
 export interface InstanceName {
   readonly plugin: string
   readonly entries: readonly MapEntry[]
+  readonly uri: string | undefined
 }
 
 /** Splits `name://host:port/uri?key=value`; plugins without a network take the name alone. */
 export function splitInstanceName(text: string, named: MapEntry): InstanceName {
   const mark = text.indexOf('://')
-  if (mark < 0) return { plugin: text, entries: [] }
+  if (mark < 0) return { plugin: text, entries: [], uri: undefined }
   const match = /^(?<host>\[[^\]]*\]|[^:/?]*)(?::(?<port>\d+))?(?<uri>[/?].*)?$/s.exec(
     text.slice(mark + 3)
   )
@@ -26,5 +27,5 @@ export function splitInstanceName(text: string, named: MapEntry): InstanceName {
   }
   add('host', match?.groups?.['host']?.replace(/^\[(.*)\]$/, '$1'))
   add('port', match?.groups?.['port'])
-  return { plugin: text.slice(0, mark), entries }
+  return { plugin: text.slice(0, mark), entries, uri: match?.groups?.['uri'] }
 }

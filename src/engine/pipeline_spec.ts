@@ -21,15 +21,17 @@ import {
   OUTPUT_OPTIONS
 } from '../plugin/generic_options.ts'
 import { readCondition } from './condition_spec.ts'
-import type {
-  FilterSpec,
-  InputSpec,
-  InstanceSpec,
-  OutputSpec,
-  ProcessorSpec,
-  RouteSpec
+import {
+  type FilterSpec,
+  type InputSpec,
+  type InstanceSpec,
+  type OutputSpec,
+  type ProcessorSpec,
+  type RouteSpec,
+  textValue
 } from './instance.ts'
 import { splitInstanceName } from './instance_name.ts'
+import { upstreamGroup, type UpstreamSources } from './upstream_group.ts'
 import type { PipelineSpec } from './world.ts'
 
 const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
@@ -75,10 +77,9 @@ export async function resolvePipeline(
   document: ConfigDocument,
   service: ServiceSettings,
   catalog: PluginCatalog,
-  environment: Environment,
-  diagnostics: Diagnostics
+  sources: Omit<UpstreamSources, 'sections'>
 ): Promise<PipelineSpec> {
-  const resolver = new Resolver(catalog, environment, diagnostics)
+  const resolver = new Resolver(catalog, { ...sources, sections: document.upstreams })
   const inputs: InputSpec[] = []
   for (const section of document.inputs) {
     const spec = await resolver.instance(section, 'input', inputs.length)
@@ -110,14 +111,16 @@ export async function resolvePipeline(
 
 class Resolver {
   readonly #catalog: PluginCatalog
+  readonly #sources: UpstreamSources
   readonly #environment: Environment
   readonly #diagnostics: Diagnostics
   #processorCount = 0
 
-  constructor(catalog: PluginCatalog, environment: Environment, diagnostics: Diagnostics) {
+  constructor(catalog: PluginCatalog, sources: UpstreamSources) {
     this.#catalog = catalog
-    this.#environment = environment
-    this.#diagnostics = diagnostics
+    this.#sources = sources
+    this.#environment = sources.environment
+    this.#diagnostics = sources.diagnostics
   }
 
   async instance(
@@ -132,14 +135,27 @@ class Resolver {
       return undefined
     }
     const written = expandScalar(named.value, this.#environment, this.#diagnostics)
-    const { plugin: name, entries } = splitInstanceName(written, named)
+    const { plugin: name, entries, uri } = splitInstanceName(written, named)
     const plugin = await this.#plugin(kind, name, named)
     if (plugin === undefined) return undefined
     if (kind === 'filter') this.#refuseFilterProcessors(section)
-    return this.#resolve(plugin, `${plugin.name}.${id}`, id, section.at, [
+    const spec = this.#resolve(plugin, `${plugin.name}.${id}`, id, section.at, [
       ...(plugin.network === undefined ? [] : entries),
       ...section.entries
     ])
+    return { ...spec, uri, ...this.#upstream(spec) }
+  }
+
+  /** The group that the instance sends to; one that cannot be used makes the instance invalid. */
+  #upstream(spec: InstanceSpec): Pick<InstanceSpec, 'upstream' | 'isValid'> {
+    const { plugin, isValid } = spec
+    const name = textValue(spec, 'upstream')
+    if (plugin.kind !== 'output' || plugin.network !== 'client' || name === undefined) {
+      return { upstream: undefined, isValid }
+    }
+    const at = spec.written.find(property => property.key === 'upstream')?.at
+    const upstream = upstreamGroup(name, at, plugin.options, this.#sources)
+    return { upstream, isValid: isValid && upstream !== undefined }
   }
 
   async processors(entries: readonly MapEntry[]): Promise<ProcessorSpec[]> {
@@ -201,7 +217,7 @@ class Resolver {
     const errorsBefore = this.#diagnostics.errors.length
     const resolved = resolveEntries(entries, {
       owner: `${plugin.kind} ${plugin.name}`,
-      own: { ...plugin.options, ...networkOptions(plugin.network) },
+      own: { ...plugin.options, ...networkOptions(plugin) },
       generic: GENERIC[plugin.kind],
       structural,
       unknown: 'error',
@@ -217,7 +233,9 @@ class Resolver {
       at,
       isValid: this.#diagnostics.errors.length === errorsBefore,
       values: resolved.values,
-      written: resolved.written
+      written: resolved.written,
+      uri: undefined,
+      upstream: undefined
     }
   }
 

@@ -8,6 +8,7 @@ import type { ServiceSettings } from '../config/service.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
 import type { InputContext, PluginContext, TextOutput } from '../plugin/context.ts'
+import { type Gate, InstanceNetwork } from './network.ts'
 import { type InstanceSpec, labelOf, numberValue, textValue } from './instance.ts'
 
 /** Parsers by name; each call of `create` makes an instance of its own. */
@@ -30,22 +31,47 @@ export interface ContextWorld {
   readonly stdout: TextOutput
 }
 
+/** @param gate What holds the instance back; inputs have one. */
 export function pluginContext(
   spec: InstanceSpec,
   kind: 'input' | 'filter' | 'output',
   world: ContextWorld,
   service: ServiceSettings,
-  stop: (exitCode: number) => void
+  stop: (exitCode: number) => void,
+  gate?: Gate
 ): PluginContext {
   const { clock, random, root, configDirectory, environment, parsers, metrics, stdout } = world
   const label = labelOf(spec)
   const owner = `${kind} ${spec.plugin.name}`
+  const log = logger(spec, kind, world.log)
+  const invalid: PluginContext['invalid'] = (key, message, index = 0) => {
+    const written = spec.written.filter(property => property.key === key)[index]
+    return new ConfigError(
+      'CFG_BAD_VALUE',
+      `Cannot set "${key}" on ${owner}: ${message}`,
+      written?.at ?? spec.at,
+      'start'
+    )
+  }
+  const expand = (text: string): string => environment.expand(text).text
   return {
     name: spec.name,
     label,
-    log: logger(spec, kind, world.log),
+    log,
     clock,
     random,
+    net: new InstanceNetwork(
+      spec,
+      {
+        log,
+        clock,
+        expand,
+        invalid,
+        counter: (name, help, labels) =>
+          metrics.counter(name, help, { kind, name: label, ...labels })
+      },
+      gate
+    ),
     root,
     configDirectory,
     stdout,
@@ -54,16 +80,8 @@ export function pluginContext(
       nanToNull: service['json.convert_nan_to_null']
     },
     properties: spec.written,
-    invalid(key, message, index = 0) {
-      const written = spec.written.filter(property => property.key === key)[index]
-      return new ConfigError(
-        'CFG_BAD_VALUE',
-        `Cannot set "${key}" on ${owner}: ${message}`,
-        written?.at ?? spec.at,
-        'start'
-      )
-    },
-    expand: text => environment.expand(text).text,
+    invalid,
+    expand,
     parser: name => parsers.create(name),
     unknownParser(key, name) {
       const near = suggest(name, parsers.names)

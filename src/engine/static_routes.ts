@@ -2,6 +2,7 @@
 import { compileOnigmo } from '../parser/onigmo.ts'
 import { compileMatch } from '../record/tag.ts'
 import { type FilterSpec, type InputSpec, labelOf, type OutputSpec, textValue } from './instance.ts'
+import type { NetworkRole } from '../plugin/define.ts'
 import type { PipelineSpec } from './world.ts'
 
 /** Why records of an input reach no output: all of them, or with `no_default_route` some. */
@@ -95,7 +96,7 @@ function isConditional({ routes }: InputSpec): boolean {
 /** The tag of all records of an input; undefined where a path fills it in or senders bring their own. */
 function fixedTag(input: InputSpec): string | undefined {
   const tag = textValue(input, 'tag') ?? input.name
-  return input.plugin.network === 'server' || /[*<]/.test(tag) ? undefined : tag
+  return isServer(input.plugin.network) || /[*<]/.test(tag) ? undefined : tag
 }
 
 /** What `match` and `match_regex` say; undefined when neither is written. */
@@ -119,4 +120,8 @@ function findOutput(
     outputs.find(output => output.name === name) ??
     outputs.find(output => output.plugin.name === name)
   )
+}
+
+function isServer(role: NetworkRole | undefined): boolean {
+  return role === 'server' || role === 'http_server'
 }

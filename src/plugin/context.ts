@@ -1,12 +1,14 @@
 /** What a plugin instance gets from the engine: its only way to touch the world. */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import type { Signal } from '../base/signal.ts'
 import type { JsonWriterOptions } from '../codec/json_writer.ts'
 import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { ConfigError, Location } from '../config/diagnostics.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
 import type { EventView } from '../record/event_view.ts'
+import type { Network } from './network.ts'
 
 /** A stream that plugins print to. */
 export interface TextOutput {
@@ -32,6 +34,8 @@ export interface PluginContext {
   readonly clock: Clock
   /** Uniform in [0, 1). */
   readonly random: () => number
+  /** For plugins that declare a `network`. */
+  readonly net: Network
   /** Prefix of `/proc`, `/sys` and `/etc`, empty outside tests. */
   readonly root: string
   /** The folder of the main configuration file, or the working folder. */
@@ -81,8 +85,13 @@ export interface EventSink {
 export interface InputContext extends PluginContext {
   /** The configured tag, or the instance's name. */
   readonly tag: string
-  /** The sink of a tag; the same tag gives the same sink. From `start` on: in `create` nothing is routed yet. */
-  sink(tag: string): EventSink
+  /**
+   * The sink of a tag; the same tag gives the same sink. From `start` on: in `create` nothing is routed yet.
+   *
+   * @param signal What is written to it, logs unless given. Metrics and traces pass no filters and go to the outputs
+   *   that take them.
+   */
+  sink(tag: string, signal?: Signal): EventSink
   /** Forgets the sink of a tag that will not be used again, once its open chunk is on its way. */
   forget(tag: string): void
   /** Sends open chunks on their way: for an input that knows that no more comes for now. */
@@ -131,7 +140,12 @@ export interface ChunkView {
   readonly tag: string
   /** Name of the input that made it. */
   readonly input: string
-  /** Events one after the other, `[[timestamp, metadata], body]`; not to be written to. */
+  /** What the bytes are; an output only gets what it declares as its `signals`. */
+  readonly signal: Signal
+  /**
+   * Logs are events one after the other, `[[timestamp, metadata], body]`; metrics and traces are encoded contexts. Not to
+   * be written to.
+   */
   readonly bytes: Buffer
   readonly events: number
 }

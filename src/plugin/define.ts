@@ -2,6 +2,7 @@
  * The plugin contract: one declaration and one constructor. The option table is the only description of what a plugin can be told;
  * `create` gets its values, typed, checks what the table cannot say, and touches nothing outside. `start` may.
  */
+import type { Signal } from '../base/signal.ts'
 import type { OptionTable, Values } from '../config/options.ts'
 import type { EventView } from '../record/event_view.ts'
 import type {
@@ -59,8 +60,8 @@ export interface Loss {
   readonly change?: string
 }
 
-/** Which network keys (`net.*`, `tls.*`, `host`, `port`) a plugin understands. */
-export type NetworkRole = 'client' | 'server'
+/** Which network keys (`host`, `port`, `net.*`, `http_server.*`) a plugin understands; `tls.*` are among them. */
+export type NetworkRole = 'client' | 'server' | 'http_server'
 
 interface Declaration<Table extends OptionTable> {
   /** As in the configuration. */
@@ -71,6 +72,8 @@ interface Declaration<Table extends OptionTable> {
   readonly upstream?: string
   readonly options: Table
   readonly network?: NetworkRole
+  /** Given by a plugin with a network that cannot speak TLS. */
+  readonly tls?: false
   /**
    * How records can be lost in this instance by what only the plugin knows; generic keys, and what a filter drops because
    * it was told to, are left out. For `spillway check --loss`. An output that cannot know whether its remote has the data
@@ -105,6 +108,8 @@ export interface FilterDeclaration<Table extends OptionTable> extends Declaratio
 export interface OutputDeclaration<Table extends OptionTable> extends Declaration<Table> {
   /** Chunks that may be under way at once; 1 unless given. */
   readonly concurrency?: number
+  /** What it takes; logs alone unless given. */
+  readonly signals?: readonly Signal[]
   create(values: Values<Table>, context: OutputContext): Output
 }
 

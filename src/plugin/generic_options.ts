@@ -14,6 +14,7 @@ import {
   size,
   text
 } from '../config/options.ts'
+import type { NetworkRole } from './define.ts'
 
 const LEVEL_WORDS = ['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace'] as const
 
@@ -194,8 +195,52 @@ export const TLS_OPTIONS = {
   })
 }
 
-/** Keys of a plugin's network role. */
-export function networkOptions(role: 'client' | 'server' | undefined): OptionTable {
-  if (role === undefined) return {}
-  return { ...(role === 'client' ? CLIENT_NET_OPTIONS : SERVER_NET_OPTIONS), ...TLS_OPTIONS }
+/**
+ * `http_server.*` of plugins that serve HTTP; the names without the prefix are older, and go before them.
+ * Source: Fluent Bit 5.1.1 src/http_server/flb_http_server_config_map.c.
+ */
+export const HTTP_SERVER_OPTIONS = {
+  'http_server.http2': flag({ default: 'true', doc: 'Speak HTTP/2 too' }),
+  'http_server.idle_timeout': seconds({
+    default: '10s',
+    doc: 'Close a connection that is silent for this time; 0 never does'
+  }),
+  'http_server.buffer_max_size': size({ default: '4M', doc: 'Longest body, also when expanded' }),
+  'http_server.buffer_chunk_size': size({
+    default: '512K',
+    doc: 'Read and without effect: buffers grow as needed'
+  }),
+  'http_server.max_connections': size({ default: '0', doc: 'Connections at once; 0 is no limit' }),
+  'http_server.workers': int({ default: '1', doc: 'Threads that listen' }),
+  'http_server.ingress_queue_event_limit': size({
+    default: '8192',
+    doc: 'Read and without effect: a thread waits for room by itself'
+  }),
+  'http_server.ingress_queue_byte_limit': size({
+    default: '256M',
+    doc: 'Read and without effect: a thread waits for room by itself'
+  }),
+  http2: flag({ default: 'true', doc: 'As http_server.http2' }),
+  buffer_max_size: size({ default: '4M', doc: 'As http_server.buffer_max_size' }),
+  buffer_chunk_size: size({ default: '512K', doc: 'As http_server.buffer_chunk_size' }),
+  max_connections: size({ default: '0', doc: 'As http_server.max_connections' }),
+  workers: int({ default: '1', doc: 'As http_server.workers' })
+}
+
+/** Only Spillway has these; Fluent Bit has `upstream` for a few outputs. */
+export const CLIENT_HIDDEN_OPTIONS = {
+  upstream: text({ doc: 'Group of endpoints: a file, or the name of one of upstream_servers' })
+}
+
+/** Keys that a plugin has for what it does on the network. */
+export function networkOptions(plugin: {
+  readonly network?: NetworkRole | undefined
+  readonly tls?: false
+}): OptionTable {
+  const { network, tls } = plugin
+  if (network === undefined) return {}
+  const secured = tls === false ? {} : TLS_OPTIONS
+  if (network === 'client') return { ...CLIENT_HIDDEN_OPTIONS, ...CLIENT_NET_OPTIONS, ...secured }
+  if (network === 'server') return { ...SERVER_NET_OPTIONS, ...secured }
+  return { ...HTTP_SERVER_OPTIONS, ...SERVER_NET_OPTIONS, ...secured }
 }

@@ -69,12 +69,12 @@ export class InstanceThreads {
   }
 
   #task(kind: ThreadTask['kind'], spec: InputSpec | OutputSpec): ThreadTask {
-    const { plugin, name, alias, id, at, isValid, values, written } = spec
+    const { plugin, name, alias, id, at, isValid, values, written, uri, upstream } = spec
     const { level, colour } = this.#world.log
     return {
       kind,
       plugin: plugin.name,
-      instance: { name, alias, id, at, isValid, values, written },
+      instance: { name, alias, id, at, isValid, values, written, uri, upstream },
       service: this.#service,
       log: { level, colour },
       batchesMax: numberValue(spec, CAPACITY)

@@ -78,14 +78,15 @@ function host(
   }
   const stopProgram = (exitCode: number): void => link.post({ kind: 'stop_program', exitCode })
   const spec = { ...instance, plugin }
-  const context = pluginContext(spec, plugin.kind, world, service, stopProgram)
   if (plugin.kind === 'output') {
+    const context = pluginContext(spec, plugin.kind, world, service, stopProgram)
     const { flush: flushSeconds } = service
     const output = plugin.create(instance.values, { ...context, id: instance.id, flushSeconds })
     return new HostedOutput(output, link)
   }
   const timers = new Set<Timer>()
   const input = new HostedInput(link, batchesMax, timers)
+  const context = pluginContext(spec, plugin.kind, world, service, stopProgram, input)
   input.plugin = plugin.create(instance.values, inputContext(spec, context, input, timers))
   return input
 }

@@ -1,0 +1,130 @@
+/**
+ * UDP, both ways.
+ * Source: Fluent Bit 5.1.1 src/flb_network.c flb_net_server_udp(), flb_net_udp_connect()
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
+import { isIPv6 } from 'node:net'
+import { systemError } from '../base/system_error.ts'
+import { hostAndPort, plainAddress } from './address.ts'
+import type { Peer } from './listener.ts'
+import { NetworkError, networkError } from './network_error.ts'
+import type { ClientSettings } from './settings.ts'
+
+export interface DatagramListenerSettings {
+  readonly host: string
+  readonly port: number
+  readonly sharesPort: boolean
+  /** What the system keeps of what nobody has read; its own default unless given. */
+  readonly receiveBufferBytes?: number | undefined
+}
+
+export class DatagramListener {
+  readonly #settings: DatagramListenerSettings
+  readonly #socket: Socket
+
+  /** @param take Gets each datagram, which is its to keep. */
+  constructor(settings: DatagramListenerSettings, take: (bytes: Buffer, peer: Peer) => void) {
+    const { host, sharesPort: reusePort, receiveBufferBytes: recvBufferSize } = settings
+    this.#settings = settings
+    this.#socket = createSocket({
+      type: isIPv6(host) ? 'udp6' : 'udp4',
+      reusePort,
+      ...(recvBufferSize === undefined ? {} : { recvBufferSize })
+    })
+    this.#socket.on('message', (bytes, { address, port }: RemoteInfo) =>
+      take(bytes, { address: plainAddress(address), port })
+    )
+  }
+
+  get port(): number {
+    return this.#socket.address().port
+  }
+
+  /** @throws {Error} When the address cannot be had; the message names it. */
+  async start(): Promise<void> {
+    const { host, port } = this.#settings
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.once('error', cause => {
+        const where = hostAndPort(host, port)
+        reject(new Error(`Cannot listen on ${where}: ${systemError(cause).text}`))
+      })
+      this.#socket.bind({ address: host, port, exclusive: true }, resolve)
+    })
+    this.#socket.removeAllListeners('error')
+    this.#socket.on('error', () => undefined)
+  }
+
+  async stop(): Promise<void> {
+    await new Promise<void>(resolve => this.#socket.close(() => resolve()))
+  }
+}
+
+/** Sends datagrams to one remote. That a datagram was sent does not say that it has come. */
+export class DatagramSender {
+  readonly #host: string
+  readonly #port: number
+  readonly #settings: ClientSettings
+  #socket: Promise<Socket> | undefined
+
+  constructor(host: string, port: number, settings: ClientSettings) {
+    this.#host = host
+    this.#port = port
+    this.#settings = settings
+  }
+
+  /** @throws {NetworkError} */
+  async send(bytes: Uint8Array): Promise<void> {
+    const socket = await this.#open()
+    await new Promise<void>((resolve, reject) => {
+      socket.send(bytes, cause => {
+        if (cause === null) {
+          resolve()
+          return
+        }
+        const isTooLong = (cause as NodeJS.ErrnoException).code === 'EMSGSIZE'
+        reject(isTooLong ? new NetworkError('too_long', 'Message too long') : networkError(cause))
+      })
+    })
+  }
+
+  close(): void {
+    void this.#socket?.then(
+      socket => socket.close(),
+      () => undefined
+    )
+    this.#socket = undefined
+  }
+
+  async #open(): Promise<Socket> {
+    this.#socket ??= this.#connect()
+    try {
+      return await this.#socket
+    } catch (cause) {
+      this.#socket = undefined
+      throw networkError(cause)
+    }
+  }
+
+  async #connect(): Promise<Socket> {
+    const { family, prefer, sourceAddress } = this.#settings
+    const order = prefer === undefined ? 'verbatim' : (`${prefer}first` as const)
+    const { address } = await lookup(this.#host, { family, order })
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
+    // A remote that refuses shows with the next send.
+    socket.on('error', () => undefined)
+    if (sourceAddress !== undefined) {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('error', reject)
+        socket.bind({ address: sourceAddress }, resolve)
+      })
+    }
+    await new Promise<void>((resolve, reject) => {
+      socket.connect(this.#port, address, (cause?: Error) => {
+        if (cause === undefined || cause === null) resolve()
+        else reject(cause)
+      })
+    })
+    return socket
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * One HTTP/1.1 request over a connection of an upstream.
+ * Source: Fluent Bit 5.1.1 src/flb_http_client.c
+ */
+import {
+  type Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request
+} from 'node:http'
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Connection } from './connection.ts'
+import { NetworkError, networkError } from './network_error.ts'
+
+export interface HttpRequestSettings {
+  readonly method: string
+  /** Path and query, or a whole URL for a proxy; one character is one byte. */
+  readonly path: string
+  /** Names and values in turn, one character is one byte. All that are sent. */
+  readonly headers: readonly string[]
+  readonly body: readonly Uint8Array[]
+  /** Longest time for the server to read the request, and again to answer; 0 is no limit. */
+  readonly answerTimeoutMs: number
+  /** Longest silence within the answer; 0 is no limit. */
+  readonly idleTimeoutMs?: number
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** The first `ANSWER_BYTES_MAX` bytes. */
+  readonly body: Buffer
+}
+
+/** Of an answer's body no more is read: the connection is closed. */
+export const ANSWER_BYTES_MAX = 65_536
+
+/**
+ * Sends a request and reads the answer. The connection is closed when it cannot be used again.
+ *
+ * @throws {NetworkError} `malformed_answer`, `timeout`, or as the connection failed.
+ */
+export function exchange(
+  connection: Connection,
+  settings: HttpRequestSettings,
+  clock: Clock
+): Promise<HttpAnswer> {
+  return new Exchange(connection, settings, clock).answer
+}
+
+class Exchange {
+  readonly #connection: Connection
+  readonly #clock: Clock
+  readonly #settings: HttpRequestSettings
+  readonly #request: ClientRequest
+  readonly #answer = Promise.withResolvers<HttpAnswer>()
+  readonly #kept: Buffer[] = []
+  #length = 0
+  #timer: Timer | undefined
+  #isOpen = true
+
+  constructor(connection: Connection, settings: HttpRequestSettings, clock: Clock) {
+    this.#connection = connection
+    this.#clock = clock
+    this.#settings = settings
+    const { method, path, headers, body } = settings
+    this.#request = request({ agent: agentOf(connection), method, path, headers, setHost: false })
+    const outgoing = this.#request
+    outgoing.once('finish', () => this.#limit(settings.answerTimeoutMs))
+    outgoing.once('response', response => this.#read(response))
+    outgoing.on('error', cause => this.#failed(cause))
+    outgoing.once('close', () =>
+      this.#failed(new NetworkError('connection_closed', 'closed by the remote'))
+    )
+    this.#limit(settings.answerTimeoutMs)
+    for (const piece of body) outgoing.write(piece)
+    outgoing.end()
+  }
+
+  get answer(): Promise<HttpAnswer> {
+    return this.#answer.promise
+  }
+
+  #read(response: IncomingMessage): void {
+    const { idleTimeoutMs = 0 } = this.#settings
+    if (idleTimeoutMs > 0) this.#limit(idleTimeoutMs)
+    response.on('data', (piece: Buffer) => {
+      if (idleTimeoutMs > 0) this.#limit(idleTimeoutMs)
+      if (this.#length < ANSWER_BYTES_MAX) {
+        this.#kept.push(piece.subarray(0, ANSWER_BYTES_MAX - this.#length))
+      }
+      this.#length += piece.length
+      if (this.#length > ANSWER_BYTES_MAX) this.#answered(response)
+    })
+    response.once('end', () => this.#answered(response))
+    response.on('error', cause => this.#failed(cause))
+  }
+
+  #answered(response: IncomingMessage): void {
+    if (!this.#end()) return
+    const isReusable =
+      response.complete && this.#request.writableFinished && this.#request.shouldKeepAlive
+    if (!isReusable) this.#connection.close()
+    const { statusCode: status = 0, headers } = response
+    const answer = { status, headers, body: Buffer.concat(this.#kept) }
+    // The socket is free for the next request a moment after the answer has ended.
+    if (isReusable) this.#connection.socket.once('free', () => this.#answer.resolve(answer))
+    else this.#answer.resolve(answer)
+  }
+
+  #failed(cause: Error): void {
+    if (!this.#end()) return
+    const { code = '' } = cause as NodeJS.ErrnoException
+    const error = code.startsWith('HPE_')
+      ? new NetworkError('malformed_answer', 'malformed HTTP response')
+      : networkError(cause)
+    this.#connection.close(error)
+    this.#answer.reject(error)
+  }
+
+  #end(): boolean {
+    const wasOpen = this.#isOpen
+    this.#isOpen = false
+    this.#timer?.cancel()
+    return wasOpen
+  }
+
+  #limit(limitMs: number): void {
+    this.#timer?.cancel()
+    if (limitMs <= 0 || !this.#isOpen) return
+    this.#timer = this.#clock.after(limitMs, () => {
+      const seconds = limitMs / 1000
+      const words = `response timeout reached (elapsed=${seconds}s, limit=${seconds}s)`
+      this.#failed(new NetworkError('timeout', words))
+      this.#request.destroy()
+    })
+  }
+}
+
+/** Gives a request the connection that it is for. All that Node asks of an agent. */
+function agentOf({ socket }: Connection): Agent {
+  const agent = {
+    defaultPort: 80,
+    protocol: 'http:',
+    keepAlive: true,
+    maxSockets: Infinity,
+    options: {},
+    addRequest: (outgoing: ClientRequest) => outgoing.onSocket(socket)
+  }
+  return agent as unknown as Agent
+}
