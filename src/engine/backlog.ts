@@ -6,6 +6,7 @@
 import { basename } from 'node:path'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import type { Signal } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { StoredChunk } from '../storage/chunk_file.ts'
@@ -23,8 +24,8 @@ export interface BacklogWorld {
   readonly clock: Clock
   readonly ledger: Ledger
   readonly store: ChunkStore
-  /** The outputs that match a tag. */
-  route(tag: string): readonly OutputRuntime[]
+  /** The outputs that match a tag and take the signal. */
+  route(tag: string, signal: Signal): readonly OutputRuntime[]
   readonly outputs: readonly OutputRuntime[]
   newTask(chunk: Chunk, owner: TaskOwner, input: string): Task
   /** Counts bytes that could not be read, by reason. */
@@ -166,7 +167,8 @@ export class Backlog implements TaskOwner, ChunkHolder {
       return
     }
     this.#say('info', `register ${shownName}`)
-    const parts = { id, tag: origin.tag, input: origin.input }
+    const { tag, input, signal = 'logs' } = origin
+    const parts = { id, tag, input, signal }
     const chunk = Chunk.down(parts, stored, bytes, events)
     const task = this.#world.newTask(chunk, this, origin.input)
     task.account.recovered += events
@@ -195,7 +197,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
   #outputsOf({ origin }: RecoveredChunk): readonly OutputRuntime[] {
     const { outputs, route } = this.#world
     const labels = origin.outputs
-    if (labels === undefined) return route(origin.tag)
+    if (labels === undefined) return route(origin.tag, origin.signal ?? 'logs')
     return outputs.filter(({ label, name }) => labels.includes(label) || labels.includes(name))
   }
 

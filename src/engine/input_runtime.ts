@@ -7,6 +7,7 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { CHUNK_BYTES_FIRST, CHUNKS_UNDER_WAY_MAX, TAGS_IDLE_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
+import { type Signal, SIGNALS } from '../base/signal.ts'
 import type { Counter } from '../metrics/registry.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { ChunkFile } from '../storage/chunk_file.ts'
@@ -74,7 +75,8 @@ export interface InputWorld {
   readonly emitters: EmittedRecords
   /** The filters that match a tag; undefined when there are none. */
   chain(tag: string): FilterChain | undefined
-  outputs(tag: string): readonly OutputRuntime[]
+  /** The outputs that match a tag and take the signal. */
+  outputs(tag: string, signal: Signal): readonly OutputRuntime[]
   takeBuffer(): Buffer
   nextChunkId(): string
   /** The file of a new chunk. */
@@ -179,19 +181,23 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     return [...this.#sinks.values(), ...this.#routeSinks.values()]
   }
 
-  sink(tag: string): TagSink {
-    let sink = this.#sinks.get(tag)
+  sink(tag: string, signal: Signal = 'logs'): TagSink {
+    const key = sinkKey(tag, signal)
+    let sink = this.#sinks.get(key)
     if (sink === undefined) {
-      sink = this.#newSink(tag)
-      this.#sinks.set(tag, sink)
+      sink = signal === 'logs' ? this.#newSink(tag) : this.#newPlainSink(tag, signal)
+      this.#sinks.set(key, sink)
     }
     return sink
   }
 
   /** Forgets a tag whose source is gone; its open chunk goes out first. */
   forget(tag: string): void {
-    this.#sinks.get(tag)?.seal()
-    this.#sinks.delete(tag)
+    for (const signal of SIGNALS) {
+      const key = sinkKey(tag, signal)
+      this.#sinks.get(key)?.seal()
+      this.#sinks.delete(key)
+    }
   }
 
   /** Tags that have a sink. */
@@ -205,7 +211,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
    */
   trim(): void {
     if (this.#sinks.size <= TAGS_IDLE_MAX) return
-    for (const [tag, sink] of this.#sinks) if (sink.isIdle) this.#sinks.delete(tag)
+    for (const [key, sink] of this.#sinks) if (sink.isIdle) this.#sinks.delete(key)
   }
 
   /** Sends every open chunk on its way. */
@@ -273,7 +279,9 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   newChunk({ tag, path }: TagSink, isBusy: boolean): Chunk {
     const world = this.#world
     const buffer = isBusy ? world.takeBuffer() : CHUNK_BYTES_FIRST
-    const chunk = new Chunk(world.nextChunkId(), tag, this.name, buffer)
+    const { signal } = path
+    const parts = { id: world.nextChunkId(), tag, input: this.name, signal }
+    const chunk = new Chunk(parts, buffer)
     if (path.isRouted) chunk.routedTo = path.outputs.map(output => output.label)
     if (this.settings.storage === 'filesystem' && path.outputs.length > 0) {
       chunk.file = world.newFile(chunk, this.label)
@@ -415,10 +423,11 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     const direct = plain.flatMap(route => route.outputs)
     // With a conditional route, only routes decide; otherwise they add to what the tag matches.
     const isSplit = plain.length < routes.length
-    const matching = routable && !isSplit ? this.#world.outputs(tag) : []
+    const matching = routable && !isSplit ? this.#world.outputs(tag, 'logs') : []
     return new TagSink(
       {
         tag,
+        signal: 'logs',
         processors,
         filters: this.#world.chain(tag),
         splitter: isSplit ? this.#newSplitter() : undefined,
@@ -429,6 +438,17 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     )
   }
 
+  /** For what no processor, filter or condition of a route reads. */
+  #newPlainSink(tag: string, signal: Signal): TagSink {
+    const { routes, routable } = this.settings
+    const direct = routes.flatMap(route => (route.conditional === undefined ? route.outputs : []))
+    const taking = direct.filter(output => output.settings.signals.includes(signal))
+    const matching = routable ? this.#world.outputs(tag, signal) : []
+    const outputs = [...new Set([...matching, ...taking])]
+    const none = { processors: undefined, filters: undefined, splitter: undefined }
+    return new TagSink({ tag, signal, ...none, outputs, isRouted: taking.length > 0 }, this)
+  }
+
   #newSplitter(): RouteSplitter {
     const branches = []
     for (const { conditional, processors, outputs } of this.settings.routes) {
@@ -437,7 +457,16 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
       let sink = this.#routeSinks.get(tag)
       if (sink === undefined) {
         const filters = this.#world.chain(tag)
-        const path = { tag, processors, filters, splitter: undefined, outputs, isRouted: true }
+        const signal = 'logs' as const
+        const path = {
+          tag,
+          signal,
+          processors,
+          filters,
+          splitter: undefined,
+          outputs,
+          isRouted: true
+        }
         sink = new TagSink(path, this)
         this.#routeSinks.set(tag, sink)
       }
@@ -453,4 +482,9 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     waiting.timer.cancel()
     waiting.resolve()
   }
+}
+
+/** A tag has a sink for each signal. */
+function sinkKey(tag: string, signal: Signal): string {
+  return signal === 'logs' ? tag : `${signal}\0${tag}`
 }

@@ -163,6 +163,7 @@ export class InstanceFactory {
           route: `${spec.plugin.name}/${spec.name}`,
           identity: identityOf(spec),
           matches: matches ?? (() => false),
+          signals: spec.plugin.signals ?? ['logs'],
           retryLimit: this.#retryLimit(spec),
           concurrency,
           processors: this.#processors(spec.processors),

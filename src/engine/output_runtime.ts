@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import type { Signal } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { Counter } from '../metrics/registry.ts'
@@ -42,6 +43,8 @@ export interface OutputSettings {
   /** See `DeliveryTarget`. */
   readonly identity: string
   readonly matches: (tag: string) => boolean
+  /** What the plugin takes. */
+  readonly signals: readonly Signal[]
   /** `NO_LIMIT`, 0 for none, or the number of retries. */
   readonly retryLimit: number
   readonly concurrency: number

@@ -8,6 +8,7 @@ import type { Logger } from '../base/log.ts'
 import { Diagnostics } from '../config/diagnostics.ts'
 import { basename } from 'node:path'
 import { humanSize } from '../base/human_size.ts'
+import { type Signal, SIGNALS } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
 import { VERSION } from '../base/version.ts'
 import { type Chunk, ChunkNames } from '../storage/chunk.ts'
@@ -45,7 +46,7 @@ export class Pipeline {
   readonly #filters: FilterRuntime[] = []
   readonly #outputs: OutputRuntime[] = []
   #filterRouter = new Router<FilterRuntime>([])
-  #outputRouter = new Router<OutputRuntime>([])
+  readonly #outputRouters = new Map<Signal, Router<OutputRuntime>>()
   readonly #chains = new Map<string, FilterChain | undefined>()
   #isRouted = false
   #stopping: Promise<void> | undefined
@@ -146,7 +147,10 @@ export class Pipeline {
       registerStorageMetrics(this.#world.metrics, this.chunkHolders, () => this.storageStats())
     }
     this.#filterRouter = new Router(this.#filters)
-    this.#outputRouter = new Router(this.#outputs)
+    for (const signal of SIGNALS) {
+      const taking = this.#outputs.filter(({ settings }) => settings.signals.includes(signal))
+      this.#outputRouters.set(signal, new Router(taking))
+    }
     this.#isRouted = true
   }
 
@@ -209,7 +213,7 @@ export class Pipeline {
       ledger: this.ledger,
       store,
       outputs: this.#outputs,
-      route: tag => this.#outputRouter.route(tag),
+      route: (tag, signal) => this.#route(tag, signal),
       newTask: (chunk, owner, input) => this.#newTask(chunk, owner, input),
       countBad: (reason, bytes) => this.storage.countBad(reason, bytes)
     })
@@ -224,9 +228,9 @@ export class Pipeline {
       disk: this.storage.guard,
       emitters: this.#emitters,
       chain: tag => this.#chain(tag),
-      outputs: tag => {
+      outputs: (tag, signal) => {
         assert(this.#isRouted, 'BUG: an input asked for a sink before it was started')
-        return this.#outputRouter.route(tag)
+        return this.#route(tag, signal)
       },
       takeBuffer: () => this.storage.pool.take(),
       nextChunkId: () => this.#names.next(),
@@ -264,6 +268,10 @@ export class Pipeline {
     })
     for (const { path: file, isOwn } of found) if (isOwn) this.#names.startAfter(basename(file))
     return found
+  }
+
+  #route(tag: string, signal: Signal): readonly OutputRuntime[] {
+    return this.#outputRouters.get(signal)?.route(tag) ?? []
   }
 
   /** The filters that match a tag, as one chain; chains are shared by all inputs. */

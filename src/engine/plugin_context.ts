@@ -126,7 +126,7 @@ export function inputContext(
   return {
     ...context,
     tag: textValue(spec, 'tag') ?? spec.name,
-    sink: tag => desk.sink(tag),
+    sink: (tag, signal) => desk.sink(tag, signal),
     forget: tag => desk.forget(tag),
     flush: () => desk.flush(),
     get paused() {

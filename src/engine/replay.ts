@@ -73,7 +73,8 @@ class Replay {
     const all = { left: note.events, leftBytes: content }
     if (this.#hasEnded) return { ...all, delivered: 0, reasons: new Map() }
     const input = note.input === '' ? 'dead_letters' : note.input
-    const chunk = new Chunk(name, note.tag, input, content)
+    const { tag, signal = 'logs' } = note
+    const chunk = new Chunk({ id: name, tag, input, signal }, content)
     chunk.writer.length = content.length
     chunk.events = note.events
     const taskEnd = Promise.withResolvers<void>()

@@ -91,7 +91,9 @@ export class Storage {
     // An output may give a reason for no events at all.
     if (this.#letters === undefined || events === 0) return
     const time = new Date(clock.now()).toISOString()
-    const note = { tag: chunk.tag, input, output, reason, time, attempts, events }
+    const { tag, signal } = chunk
+    const own = { tag, input, output, reason, time, attempts, events }
+    const note = signal === 'logs' ? own : { ...own, signal }
     try {
       const kept = this.#letters.keep(note, bytes)
       if (kept.kind === 'limit') {

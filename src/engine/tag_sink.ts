@@ -4,6 +4,7 @@
  * @hot bench/pipelines.ts
  */
 import { CHUNK_BYTES, CHUNK_BYTES_BUSY, CHUNK_BYTES_FIRST } from '../base/limits.ts'
+import type { Signal } from '../base/signal.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { EventSink } from '../plugin/context.ts'
 import type { Chunk } from '../storage/chunk.ts'
@@ -16,6 +17,7 @@ import { type ReceiptMoment, SharedReceipt } from './receipt.ts'
 /** How the events of a tag come from the input to a chunk. */
 export interface SinkPath {
   readonly tag: string
+  readonly signal: Signal
   /** Run on what the input wrote, before the filters. */
   readonly processors: FilterChain | undefined
   /** The filters that match the tag. */

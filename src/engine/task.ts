@@ -6,7 +6,6 @@ import type { Timer } from '../base/clock.ts'
 import { skip } from '../codec/msgpack_reader.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { ChunkView } from '../plugin/context.ts'
-import { eventBodyAt } from '../record/event.ts'
 import type { Chunk } from '../storage/chunk.ts'
 import type { FilterChain } from './filter_chain.ts'
 import type { Account } from './ledger.ts'
@@ -219,16 +218,17 @@ export class RouteDelivery {
   /** What the output is to get now; the chunk must be up. */
   view(processors: FilterChain | undefined, out: MsgpackWriter): ChunkView {
     const { chunk } = this.task
-    const { id, tag, input } = chunk
-    if (this.#processed !== undefined) return { id, tag, input, ...this.#processed }
+    const { id, tag, input, signal } = chunk
+    if (this.#processed !== undefined) return { id, tag, input, signal, ...this.#processed }
     const { left } = this
     const bytes = left === undefined ? chunk.bytes : pick(chunk.bytes, left)
     const events = left?.length ?? chunk.events
-    if (processors === undefined) return { id, tag, input, bytes, events }
+    if (processors === undefined || signal !== 'logs')
+      return { id, tag, input, signal, bytes, events }
     out.length = 0
     // Processors run again at each attempt, as in Fluent Bit.
     const kept = processors.run(bytes, bytes.length, tag, input, out)
-    return { id, tag, input, bytes: out.written(), events: kept }
+    return { id, tag, input, signal, bytes: out.written(), events: kept }
   }
 
   /** Takes note of what processors did, once a part of the view or all of it has come to its end. */
@@ -265,13 +265,6 @@ export class RouteDelivery {
     this.left = all.filter(event => event < events)
   }
 
-  /** Events still to be delivered that are among the first of the chunk. */
-  eventsBelow(end: number): number {
-    if (end === this.task.chunk.events) return this.events
-    if (!this.#hasNumbers) return 0
-    return this.left === undefined ? end : this.left.filter(event => event < end).length
-  }
-
   /** Bytes of the events that are still to be delivered. */
   get bytes(): number {
     const { chunk } = this.task
@@ -296,10 +289,10 @@ export function pick(bytes: Buffer, events: readonly number[]): Buffer {
   let at = 0
   for (const wanted of events) {
     while (event < wanted) {
-      at = skip(bytes, eventBodyAt(bytes, at))
+      at = skip(bytes, at)
       event++
     }
-    const next = skip(bytes, eventBodyAt(bytes, at))
+    const next = skip(bytes, at)
     out.raw(bytes, at, next)
     at = next
     event++

@@ -10,6 +10,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { parseJsonObject } from './json_object.ts'
 import { networkError } from './network_error.ts'
 
 /** GETs a URL and gives the body of an answer with status 200; anything else is an error. It limits the answer. */
@@ -105,7 +106,12 @@ function readKeys(body: Buffer): Map<string, KeyObject> | undefined {
   for (const entry of list.slice(0, KEYS_MAX)) {
     if (typeof entry !== 'object' || entry === null) continue
     const { kty = 'RSA', kid, n, e } = entry as Record<string, unknown>
-    if (kty !== 'RSA' || typeof kid !== 'string' || typeof n !== 'string' || typeof e !== 'string') {
+    if (
+      kty !== 'RSA' ||
+      typeof kid !== 'string' ||
+      typeof n !== 'string' ||
+      typeof e !== 'string'
+    ) {
       continue
     }
     const key = importKey(n, e)
@@ -117,17 +123,6 @@ function readKeys(body: Buffer): Map<string, KeyObject> | undefined {
 function importKey(n: string, e: string): KeyObject | undefined {
   try {
     return createPublicKey({ key: { kty: 'RSA', n, e }, format: 'jwk' })
-  } catch {
-    return undefined
-  }
-}
-
-/** Reads a JSON object; undefined for anything else. */
-export function parseJsonObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(bytes.toString())
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? (value as Record<string, unknown>) : undefined
   } catch {
     return undefined
   }

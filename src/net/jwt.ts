@@ -13,7 +13,8 @@ import assert from 'node:assert/strict'
 import { constants, type KeyObject, verify } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
-import { type FetchJson, KeySet, parseJsonObject } from './jwks.ts'
+import { parseJsonObject } from './json_object.ts'
+import { type FetchJson, KeySet } from './jwks.ts'
 import { type SettingsMistake, urlMistake } from './oauth2_client.ts'
 
 /** The `oauth2.*` keys of an input. An empty text is one that is not set. */
@@ -40,7 +41,6 @@ const SHOWN_MAX = 256
 const NOT_SHOWN = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 
 const BEARER = /^[ \t\n\v\f\r]*bearer /i
-const SPACES_AT_END = /[ \t\n\v\f\r]+$/
 
 const VALID: JwtVerdict = { ok: true }
 
@@ -51,8 +51,7 @@ const INVALID = 'invalid argument'
 export function checkJwtSettings(settings: JwtSettings): SettingsMistake | undefined {
   const { issuer = '', jwksUrl = '' } = settings
   if (issuer === '' || jwksUrl === '') {
-    const message =
-      'oauth2.issuer and oauth2.jwks_url are required when oauth2.validate is enabled'
+    const message = 'oauth2.issuer and oauth2.jwks_url are required when oauth2.validate is enabled'
     return { key: 'oauth2.validate', message }
   }
   const message = urlMistake(jwksUrl)
@@ -91,7 +90,7 @@ export class JwtValidator {
   }) {
     const { settings, fetchJson, clock } = options
     const mistake = checkJwtSettings(settings)
-    assert.equal(mistake, undefined, mistake?.message)
+    if (mistake !== undefined) assert.fail(mistake.message)
     const { issuer = '', jwksUrl = '', allowedAudience = '' } = settings
     this.#issuer = issuer
     this.#audience = allowedAudience === '' ? undefined : allowedAudience
@@ -138,7 +137,7 @@ export class JwtValidator {
     if (header.length > TOKEN_BYTES_MAX + 64) return refused(INVALID)
     const scheme = BEARER.exec(header)?.[0]
     if (scheme === undefined) return refused('missing bearer token')
-    const token = header.slice(scheme.length).replace(SPACES_AT_END, '')
+    const token = header.slice(scheme.length, lengthWithoutSpaces(header))
     if (token.length > TOKEN_BYTES_MAX || token === '') return refused(INVALID)
     const dots = token.split('.').length - 1
     if (dots !== 2) {
@@ -240,6 +239,13 @@ function isSigned({ signed, signature }: Jwt, key: KeyObject): boolean {
     // OpenSSL refuses some keys only when they are used.
     return false
   }
+}
+
+/** Where the spaces at the end begin, as C's isspace() knows them. A regular expression would take a square of the time. */
+function lengthWithoutSpaces(text: string): number {
+  let length = text.length
+  while (length > 0 && ' \t\n\v\f\r'.includes(text.charAt(length - 1))) length--
+  return length
 }
 
 function shown(text: string): string {

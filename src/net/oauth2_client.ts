@@ -29,6 +29,7 @@ import { readFile } from 'node:fs/promises'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
+import { parseJsonObject } from './json_object.ts'
 import { networkError } from './network_error.ts'
 
 /** Sends a form by POST. Header values have one character for each byte. It limits the answer. */
@@ -188,7 +189,7 @@ export class OAuth2Client {
   }) {
     const { settings } = options
     const mistake = checkSettings(settings)
-    assert.equal(mistake, undefined, mistake?.message)
+    if (mistake !== undefined) assert.fail(mistake.message)
     this.#settings = settings
     this.#url = new URL(settings.tokenUrl ?? '')
     this.#method = methodOf(settings.authMethod) ?? 'basic'
@@ -374,7 +375,7 @@ async function readKeyFile(what: string, path: string): Promise<Buffer> {
  * is taken for Bearer. A tenth of the life is taken off, for the way that the answer had.
  */
 function readAnswer(body: Buffer, skewSeconds: number): { token: string; lifeSeconds: number } {
-  const answer = parseObject(body)
+  const answer = parseJsonObject(body)
   if (answer === undefined) throw malformed('the answer is not a JSON object')
   const fields = new Map<string, unknown>()
   for (const [key, value] of Object.entries(answer)) fields.set(key.toLowerCase(), value)
@@ -400,17 +401,6 @@ function malformed(words: string): TokenError {
 
 /** The standard code of a refusal, in words to append. */
 function refusalOf(body: Buffer): string {
-  const code = parseObject(body)?.['error']
+  const code = parseJsonObject(body)?.['error']
   return typeof code === 'string' && REFUSALS.has(code) ? `, error=${code}` : ''
-}
-
-/** Without a cause on failure: JSON.parse puts a piece of the text into its errors, which may be the token. */
-function parseObject(body: Buffer): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(body.toString())
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? (value as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
 }

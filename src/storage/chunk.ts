@@ -5,17 +5,27 @@
 import assert from 'node:assert/strict'
 import { POOLED_BUFFERS_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { allocateLasting } from '../codec/byte_kernel.ts'
+import type { Signal } from '../base/signal.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { ChunkFile, StoredChunk } from './chunk_file.ts'
 
 const NOTHING = Buffer.alloc(0)
 
-export class Chunk {
+/** What a chunk is, beside its events. */
+export interface ChunkParts {
   /** `<pid>-<seconds>.<nanoseconds>.flb`, the name that log lines and files use. */
   readonly id: string
   readonly tag: string
   /** Name of the input that made it. */
   readonly input: string
+  readonly signal: Signal
+}
+
+export class Chunk implements ChunkParts {
+  readonly id: string
+  readonly tag: string
+  readonly input: string
+  readonly signal: Signal
   /** Events are appended here while the chunk is open. */
   readonly writer: MsgpackWriter
   events = 0
@@ -31,22 +41,18 @@ export class Chunk {
   pooled: Buffer | undefined
   #downBytes: number | undefined
 
-  constructor(id: string, tag: string, input: string, buffer: number | Buffer) {
+  constructor({ id, tag, input, signal }: ChunkParts, buffer: number | Buffer) {
     this.id = id
     this.tag = tag
     this.input = input
+    this.signal = signal
     this.writer = new MsgpackWriter(buffer)
     this.pooled = typeof buffer === 'number' ? undefined : buffer
   }
 
   /** A chunk that is down: its bytes are in the file. */
-  static down(
-    parts: { readonly id: string; readonly tag: string; readonly input: string },
-    stored: StoredChunk,
-    bytes: number,
-    events: number
-  ): Chunk {
-    const chunk = new Chunk(parts.id, parts.tag, parts.input, NOTHING)
+  static down(parts: ChunkParts, stored: StoredChunk, bytes: number, events: number): Chunk {
+    const chunk = new Chunk(parts, NOTHING)
     chunk.pooled = undefined
     chunk.stored = stored
     chunk.events = events

@@ -11,6 +11,7 @@
  * length for the whole file, which a crash leaves behind the content.
  */
 import { crc32 } from 'node:zlib'
+import { type Signal, SIGNALS } from '../base/signal.ts'
 
 const MAGIC = Buffer.from('SPWYCHK1', 'latin1')
 const HEAD_BYTES = 13
@@ -29,6 +30,8 @@ export interface ChunkOrigin {
   readonly input: string
   /** Aliases or names of the outputs that a conditional route chose; absent where the tag chooses. */
   readonly outputs?: readonly string[]
+  /** What the events are; logs where absent. */
+  readonly signal?: Signal
 }
 
 /** What one output needs no more. */
@@ -94,9 +97,10 @@ function parse(payload: Buffer): unknown {
 }
 
 function isOrigin(value: unknown): value is ChunkOrigin {
-  const { tag, input, outputs } = fieldsOf(value)
+  const { tag, input, outputs, signal } = fieldsOf(value)
   const isListed = outputs === undefined || (Array.isArray(outputs) && outputs.every(isText))
-  return isText(tag) && isText(input) && isListed
+  const isKnown = signal === undefined || SIGNALS.some(known => known === signal)
+  return isText(tag) && isText(input) && isListed && isKnown
 }
 
 function isSettled(value: unknown): value is Settled {

@@ -146,7 +146,7 @@ test('a new file stands in the folder of its input, under the name of the chunk'
   const site = new Site(t)
   site.store.open(['tail.0'])
   const { tag, input } = ORIGIN
-  const chunk = { id: `${NAME}.flb`, tag, input: 'tail.0', routedTo: undefined }
+  const chunk = { id: `${NAME}.flb`, tag, input: 'tail.0', routedTo: undefined, signal: 'logs' }
   site.store.newFile(chunk, input).append(PIECES[0], 3)
   assert.deepEqual(site.files(), [PATH])
   assert.deepEqual(site.read(PATH), Buffer.concat(BLOCKS.slice(0, 2)))
@@ -414,14 +414,27 @@ for (const [name, origin, events, bytes] of [
 }
 
 for (const signal of ['metrics', 'traces']) {
-  test(`a file of ${signal} is left for a version that can send them`, t => {
+  test(`a file of ${signal} is recovered as such, its contexts counted`, t => {
     const site = new Site(t)
     const file = readFileSync(join(RECORDED, `${signal}.flb`))
     site.write(FLB_PATH, file)
-    assert.deepEqual(site.recover(), { chunk: undefined, bad: undefined, leftFor: signal })
-    assert.deepEqual(site.read(FLB_PATH), file)
+    const { chunk, bad } = site.recover()
+    assert.equal(bad, undefined)
+    const origin = { tag: `app.${signal}`, input: 'tail.0', signal }
+    assert.deepEqual([chunk?.origin, chunk?.events], [origin, 1])
+    assert.ok(file.includes(chunk?.stored.load() ?? ''))
+    assert.equal(chunk?.bytes, chunk?.stored.load().length)
   })
 }
+
+test('a file of profiles is left for a version that can send them', t => {
+  const site = new Site(t)
+  const file = readFileSync(join(RECORDED, 'traces.flb'))
+  file[24 + 2] = 4
+  site.write(FLB_PATH, file)
+  assert.deepEqual(site.recover(), { chunk: undefined, bad: undefined, leftFor: 'profiles' })
+  assert.deepEqual(site.read(FLB_PATH), file)
+})
 
 test('a file that Fluent Bit was killed over before its first event goes', t => {
   const site = new Site(t)

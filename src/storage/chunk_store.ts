@@ -4,10 +4,11 @@
  */
 import { basename, dirname, join, resolve } from 'node:path'
 import { systemError } from '../base/system_error.ts'
+import { type Signal, SIGNALS } from '../base/signal.ts'
 import { type ChunkOrigin, readChunkFile, type Settled } from './chunk_format.ts'
 import { ChunkFile, type ChunkFileOptions, type StoredChunk, type Sync } from './chunk_file.ts'
 import type { Disk, FolderContent } from './disk.ts'
-import { readFluentBitChunk, wholeEvents } from './fluent_bit_chunk.ts'
+import { readFluentBitChunk, wholeContent } from './fluent_bit_chunk.ts'
 
 /** Own files, where Fluent Bit does not look. */
 const OWN_FOLDER = '.spillway'
@@ -36,6 +37,7 @@ export interface NewChunk {
   readonly input: string
   /** Aliases or names of the outputs that a route chose; undefined where the tag chooses. */
   readonly routedTo: readonly string[] | undefined
+  readonly signal: Signal
 }
 
 /** A file that was there at the start. */
@@ -100,9 +102,14 @@ export class ChunkStore {
    * @param input Alias or name of the input.
    */
   newFile(chunk: NewChunk, input: string): ChunkFile {
-    const { id, tag, routedTo } = chunk
+    const { id, tag, routedTo, signal } = chunk
     const path = join(this.#chunks, chunk.input, fileName(id))
-    const origin = { tag, input, ...(routedTo === undefined ? {} : { outputs: routedTo }) }
+    const origin = {
+      tag,
+      input,
+      ...(routedTo === undefined ? {} : { outputs: routedTo }),
+      ...(signal === 'logs' ? {} : { signal })
+    }
     return new ChunkFile(this.#fileOptions(path, chunk.input, origin))
   }
 
@@ -171,11 +178,12 @@ export class ChunkStore {
     // With a wrong checksum any of it may be wrong, however whole it looks.
     const isUsable = read.ok || read.reason !== 'bad_checksum'
     const usable = read.ok ? read.chunk : isUsable ? read.rest : undefined
-    if (usable !== undefined && usable.signal !== 'logs') {
-      return { chunk: undefined, bad: undefined, leftFor: usable.signal }
-    }
+    const signal = SIGNALS.find(known => known === (usable?.signal ?? 'logs'))
+    if (signal === undefined) return { chunk: undefined, bad: undefined, leftFor: usable?.signal }
     const whole =
-      usable === undefined ? { bytes: 0, events: 0, isCurrent: true } : wholeEvents(usable.content)
+      usable === undefined
+        ? { bytes: 0, events: 0, isCurrent: true }
+        : wholeContent(usable.content, signal)
     if (!whole.isCurrent) {
       return { chunk: undefined, bad: undefined, leftFor: 'events of an older Fluent Bit' }
     }
@@ -195,7 +203,8 @@ export class ChunkStore {
       origin: {
         tag: usable.tag,
         input: folder,
-        ...(outputs.length === 0 ? {} : { outputs })
+        ...(outputs.length === 0 ? {} : { outputs }),
+        ...(signal === 'logs' ? {} : { signal })
       },
       events: whole.events,
       bytes: whole.bytes,

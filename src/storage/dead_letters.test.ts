@@ -171,8 +171,23 @@ const BAD_FILES: readonly (readonly [
     'it holds what is no log event',
     1
   ],
-  ['metrics', readFileSync(join(RECORDED, 'metrics.flb')), 'it holds what is no log event', 0]
+  [
+    'profiles',
+    writeFluentBitChunk({ tag: 'app.log', signal: 'profiles', content: ONE }),
+    'it holds what is no log event',
+    0
+  ]
 ]
+
+test('a letter of metrics says so', t => {
+  const path = folder(t)
+  mkdirSync(path)
+  const file = readFileSync(join(RECORDED, 'metrics.flb'))
+  writeFileSync(join(path, 'app.metrics_0_http.0_0x1.flb'), file)
+  const { note, content, problem } = lettersIn(path).read('app.metrics_0_http.0_0x1.flb')
+  assert.deepEqual([note.signal, note.events, problem], ['metrics', 1, undefined])
+  assert.ok(content.length > 1000 && file.includes(content))
+})
 
 for (const [what, file, problem, events] of BAD_FILES) {
   test(`${what} is a letter with a problem, and with the events that can be read`, t => {

@@ -7,13 +7,14 @@
  * in the name, as nobody would see the file otherwise, or its name would not be one line.
  */
 import { basename, join } from 'node:path'
+import { type Signal, SIGNALS } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
 import { writeWhole } from './chunk_store.ts'
 import type { Disk } from './disk.ts'
 import {
   type FluentBitChunkProblem,
   readFluentBitChunk,
-  wholeEvents,
+  wholeContent,
   writeFluentBitChunk
 } from './fluent_bit_chunk.ts'
 
@@ -44,6 +45,8 @@ export interface LetterNote {
   /** How often they were sent. */
   readonly attempts: number
   readonly events: number
+  /** What the events are; logs where absent. */
+  readonly signal?: Signal
 }
 
 export interface DeadLetter {
@@ -259,7 +262,7 @@ function closeFailure(disk: Disk, descriptor: number): Error | null {
 
 function letterFile(note: LetterNote, content: Buffer): Buffer {
   return Buffer.concat([
-    writeFluentBitChunk({ tag: note.tag, signal: 'logs', content }),
+    writeFluentBitChunk({ tag: note.tag, signal: note.signal ?? 'logs', content }),
     NOTE_MAGIC,
     Buffer.from(`${JSON.stringify(note)}\n`)
   ])
@@ -285,11 +288,16 @@ function readLetter(name: string, file: Buffer): DeadLetter {
   if (chunk === undefined) {
     return { name, note: noteOf(name), content: NOTHING, problem: fileProblem }
   }
-  const { bytes, events, isCurrent } = wholeEvents(chunk.content)
+  const signal = SIGNALS.find(known => known === chunk.signal)
+  const { bytes, events, isCurrent } =
+    signal === undefined
+      ? { bytes: 0, events: 0, isCurrent: false }
+      : wholeContent(chunk.content, signal)
   const isWhole = isCurrent && chunk.content.subarray(bytes).every(byte => byte === 0)
   const content = isCurrent ? chunk.content.subarray(0, bytes) : NOTHING
   const found = readNote(file.subarray(chunk.end)) ?? noteOf(name, chunk.tag)
-  const note = { ...found, events: isCurrent ? events : 0 }
+  const own = { ...found, events: isCurrent ? events : 0 }
+  const note = signal === undefined || signal === 'logs' ? own : { ...own, signal }
   const problem = fileProblem ?? (isWhole ? undefined : 'it holds what is no log event')
   return { name, note, content, problem }
 }

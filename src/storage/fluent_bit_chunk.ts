@@ -14,6 +14,7 @@
  * Source: Fluent Bit 5.1.1 CHUNKS.md, src/flb_input_chunk.c, src/flb_mp.c flb_mp_validate_log_chunk(),
  * lib/chunkio/src/cio_file.c and include/chunkio/cio_file_st.h.
  */
+import { type Signal, SIGNALS } from '../base/signal.ts'
 import { crc32 } from 'node:zlib'
 import {
   contentCount,
@@ -26,9 +27,9 @@ import {
 } from '../codec/msgpack_reader.ts'
 
 /** Kinds of content by their number. Fluent Bit never writes the one of blobs: their chunks say logs. */
-const SIGNALS = ['logs', 'metrics', 'traces', 'blobs', 'profiles'] as const
+const TYPES = [...SIGNALS, 'blobs', 'profiles'] as const
 
-export type SignalType = (typeof SIGNALS)[number]
+export type SignalType = (typeof TYPES)[number]
 
 const FILE_MAGIC = 0xc100
 const CHECKSUM_AT = 2
@@ -148,7 +149,7 @@ function readMetadata(metadata: Buffer): Metadata | undefined {
   if (metadata.length < METADATA_HEADER_BYTES || metadata.readUInt16BE(0) !== METADATA_MAGIC) {
     return { tag: metadata.toString(), signal: 'logs', routes: [], hasBadRoutes: false }
   }
-  const signal = SIGNALS.at(metadata[2])
+  const signal = TYPES.at(metadata[2])
   if (signal === undefined) return undefined
   const flags = metadata[3]
   const text = metadata.subarray(METADATA_HEADER_BYTES)
@@ -223,7 +224,7 @@ export function writeFluentBitChunk(parts: {
   header.writeUInt32BE(parts.content.length, CONTENT_LENGTH_AT)
   header.writeUInt16BE(METADATA_HEADER_BYTES + tag.length, METADATA_LENGTH_AT)
   header.writeUInt16BE(METADATA_MAGIC, FILE_HEADER_BYTES)
-  header[FILE_HEADER_BYTES + 2] = SIGNALS.indexOf(parts.signal)
+  header[FILE_HEADER_BYTES + 2] = TYPES.indexOf(parts.signal)
   const file = Buffer.concat([header, tag, parts.content])
   file.writeUInt32BE(crc32(file.subarray(METADATA_LENGTH_AT)), CHECKSUM_AT)
   return file
@@ -251,6 +252,19 @@ export function wholeEvents(content: Buffer): WholeEvents {
     if (event === undefined) return { bytes, events, isCurrent }
     isCurrent &&= event.isCurrent
     bytes = event.end
+    events++
+  }
+}
+
+/** The same for a content of any signal: metrics and traces are encoded contexts, one value each. */
+export function wholeContent(content: Buffer, signal: Signal): WholeEvents {
+  if (signal === 'logs') return wholeEvents(content)
+  let bytes = 0
+  let events = 0
+  for (;;) {
+    const end = isMap(content[bytes]) ? skipChecked(content, bytes, content.length) : -1
+    if (end < 0) return { bytes, events, isCurrent: true }
+    bytes = end
     events++
   }
 }

@@ -9,6 +9,7 @@ import {
   THREAD_BATCH_BYTES,
   THREAD_BYTES_MAX
 } from '../../base/limits.ts'
+import { type Signal, SIGNALS } from '../../base/signal.ts'
 import { MsgpackWriter } from '../../codec/msgpack_writer.ts'
 import type { EventSink } from '../../plugin/context.ts'
 import type { Input } from '../../plugin/define.ts'
@@ -30,7 +31,11 @@ export class HostedInput implements InputDesk {
   readonly #timers: ReadonlySet<Timer>
   readonly #pool = new BufferPool(POOLED_BYTES)
   readonly #parcels = new Parcels(POOLED_BYTES)
-  readonly #sinks = new Map<string, ThreadSink>()
+  readonly #sinks: Readonly<Record<Signal, Map<string, ThreadSink>>> = {
+    logs: new Map(),
+    metrics: new Map(),
+    traces: new Map()
+  }
   /** Sinks with events that are in no batch yet. */
   readonly #open = new Set<ThreadSink>()
   /** What was not sent, in order. */
@@ -89,21 +94,24 @@ export class HostedInput implements InputDesk {
 
   // --- called by the input
 
-  sink(tag: string): EventSink {
-    let sink = this.#sinks.get(tag)
+  sink(tag: string, signal: Signal = 'logs'): EventSink {
+    const sinks = this.#sinks[signal]
+    let sink = sinks.get(tag)
     if (sink === undefined) {
-      sink = new ThreadSink(tag, this.#pool, committed => this.#committed(committed))
-      this.#sinks.set(tag, sink)
+      sink = new ThreadSink(tag, signal, this.#pool, committed => this.#committed(committed))
+      sinks.set(tag, sink)
     }
     return sink
   }
 
   forget(tag: string): void {
-    const sink = this.#sinks.get(tag)
-    if (sink === undefined) return
-    this.#seal(sink)
-    sink.release()
-    this.#sinks.delete(tag)
+    const sinks = SIGNALS.flatMap(signal => this.#sinks[signal].get(tag) ?? [])
+    if (sinks.length === 0) return
+    for (const sink of sinks) {
+      this.#seal(sink)
+      sink.release()
+      this.#sinks[sink.signal].delete(tag)
+    }
     this.#outgoing.push({ kind: 'forget', tag })
     this.#send()
   }
@@ -159,11 +167,11 @@ export class HostedInput implements InputDesk {
     this.#open.delete(sink)
     if (sink.events === 0) return
     const number = ++this.#lastNumber
-    const { tag } = sink
+    const { tag, signal } = sink
     const { parcel, events, receipts } = sink.take(this.#parcels)
     const hasReceipt = receipts.length > 0
     if (hasReceipt) this.#receipts.set(number, receipts)
-    this.#outgoing.push({ kind: 'batch', number, tag, parcel, events, hasReceipt })
+    this.#outgoing.push({ kind: 'batch', number, tag, signal, parcel, events, hasReceipt })
   }
 
   /** Sends all that the input has committed, whether there is credit or not: the main thread waits for it. */
@@ -213,6 +221,7 @@ export class HostedInput implements InputDesk {
 /** Events of one tag for the next batch. */
 class ThreadSink implements EventSink {
   readonly tag: string
+  readonly signal: Signal
   readonly writer = new MsgpackWriter(CHUNK_BYTES_FIRST)
   events = 0
   #receipts: (() => void)[] = []
@@ -221,8 +230,14 @@ class ThreadSink implements EventSink {
   readonly #pool: BufferPool
   readonly #committed: (sink: ThreadSink) => void
 
-  constructor(tag: string, pool: BufferPool, committed: (sink: ThreadSink) => void) {
+  constructor(
+    tag: string,
+    signal: Signal,
+    pool: BufferPool,
+    committed: (sink: ThreadSink) => void
+  ) {
     this.tag = tag
+    this.signal = signal
     this.#pool = pool
     this.#committed = committed
   }

@@ -4,6 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import type { LineLevel, LogLevel } from '../../base/log.ts'
+import type { Signal } from '../../base/signal.ts'
 import type { ServiceSettings } from '../../config/service.ts'
 import type { Labels } from '../../metrics/registry.ts'
 import type { ChunkView } from '../../plugin/context.ts'
@@ -77,6 +78,7 @@ export type InputEntry =
       readonly kind: 'batch'
       readonly number: number
       readonly tag: string
+      readonly signal: Signal
       readonly parcel: Parcel
       readonly events: number
       /** False when nobody wants to know what becomes of the batch. */

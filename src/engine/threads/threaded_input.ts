@@ -92,8 +92,8 @@ export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
     if (entry.kind === 'forget') this.#desk.forget(entry.tag)
     else if (entry.kind === 'flush') this.#desk.flush()
     else {
-      const { number, tag, parcel, events, hasReceipt } = entry
-      const sink = this.#desk.sink(tag)
+      const { number, tag, signal, parcel, events, hasReceipt } = entry
+      const sink = this.#desk.sink(tag, signal)
       sink.writer.raw(contentOf(parcel), 0, parcel.length)
       // To this very thread: one that takes its place has other batches.
       const receipt = (): void => worker.postMessage({ kind: 'settled', number })

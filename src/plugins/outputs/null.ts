@@ -20,6 +20,7 @@ export const nullOutput = defineOutput({
   name: 'null',
   summary: 'Throws away events',
   upstream: 'plugins/out_null/null.c',
+  signals: ['logs', 'metrics'],
   options: JSON_FORMAT_OPTIONS,
   losses: () => [{ when: 'always', message: 'all records are thrown away, as this output is for' }],
   create(values, context) {
@@ -33,7 +34,8 @@ export const nullOutput = defineOutput({
         reportJsonDate(values, log)
       },
       flush(chunk: ChunkView): Delivery {
-        if (format !== undefined) writeJsonPieces(chunk.bytes, format, json, out, discard)
+        if (format !== undefined && chunk.signal === 'logs')
+          writeJsonPieces(chunk.bytes, format, json, out, discard)
         log.debug(`discarding ${chunk.bytes.length} bytes`)
         return OK
       }
