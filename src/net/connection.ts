@@ -41,6 +41,11 @@ export class Connection {
     return this.#failure === undefined && !this.socket.destroyed
   }
 
+  /** Why it is not open any more. */
+  get failure(): NetworkError | undefined {
+    return this.#failure
+  }
+
   /** Resolves when the system has taken all pieces. */
   async write(...pieces: readonly Uint8Array[]): Promise<void> {
     const done = Promise.withResolvers<void>()
@@ -87,6 +92,7 @@ export class Connection {
   /** Ends it at once; what waits for it fails for this reason. */
   close(error = new NetworkError('shutdown', 'closed')): void {
     this.#end(error)
+    this.#unread = []
     this.socket.destroy()
   }
 

@@ -190,30 +190,37 @@ async function askForTunnel(socket: Socket, proxy: ProxySettings, target: string
   throw new NetworkError('proxy_refused', `the proxy answered CONNECT with ${what}`)
 }
 
+/** Reads up to the empty line; what follows stays in the socket, for the protocol in the tunnel. */
 async function readHead(socket: Socket): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let head = ''
-    const end = (finish: () => void): void => {
-      socket.off('data', take)
-      socket.off('close', closed)
-      socket.pause()
-      finish()
-    }
-    const take = (bytes: Buffer): void => {
-      head += bytes.toString('latin1')
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let head = ''
+  const take = (): void => {
+    for (;;) {
+      const bytes: unknown = socket.read()
+      if (!Buffer.isBuffer(bytes)) return
+      head += bytes.latin1Slice()
       const length = head.indexOf('\r\n\r\n') + 4
-      if (length < 4 && head.length <= PROXY_ANSWER_BYTES_MAX) return
-      if (length < 4) {
-        end(() => reject(new NetworkError('proxy_refused', 'the answer of the proxy is too long')))
+      if (length >= 4) {
+        socket.off('readable', take)
+        if (head.length > length) socket.unshift(Buffer.from(head.slice(length), 'latin1'))
+        resolve(head.slice(0, length))
         return
       }
-      // What follows belongs to the protocol in the tunnel.
-      end(() => resolve(head.slice(0, length)))
-      if (head.length > length) socket.unshift(Buffer.from(head.slice(length), 'latin1'))
+      if (head.length > PROXY_ANSWER_BYTES_MAX) {
+        reject(new NetworkError('proxy_refused', 'the answer of the proxy is too long'))
+        return
+      }
     }
-    const closed = (): void =>
-      end(() => reject(new NetworkError('proxy_refused', 'the proxy closed the connection')))
-    socket.on('data', take)
-    socket.once('close', closed)
-  })
+  }
+  const closed = (): void =>
+    reject(new NetworkError('proxy_refused', 'the proxy closed the connection'))
+  // Not 'data': taking that away again would leave the socket paused.
+  socket.on('readable', take)
+  socket.once('close', closed)
+  try {
+    return await promise
+  } finally {
+    socket.off('readable', take)
+    socket.off('close', closed)
+  }
 }

@@ -96,8 +96,8 @@ export class ServerConnection {
 
 /** What is done with one connection. */
 export interface StreamHandler {
-  /** Takes the next bytes, which are the handler's to keep. */
-  data(bytes: Buffer): void
+  /** Takes the next bytes, which are the handler's to keep. No more come before a promise that it gives is settled. */
+  data(bytes: Buffer): void | Promise<void>
   /** The peer has ended its side; nothing more comes. The connection is closed afterwards. */
   end?(): void
   /** The connection is gone, for whatever reason; called once, last. */
@@ -236,6 +236,8 @@ export class StreamListener {
   readonly #ioTimeoutMs: number
   readonly #accept: (connection: ServerConnection) => StreamHandler
   readonly #sockets = new Set<Socket>()
+  /** Those whose handler is not done with what it has. */
+  readonly #busy = new Set<Socket>()
   /** Set while a promise for room is open. */
   #isWaiting = false
   #isPaused = false
@@ -288,7 +290,8 @@ export class StreamListener {
     socket.on('data', (bytes: Buffer) => {
       if (!connection.isOpen) return
       watch?.sign()
-      handler.data(bytes)
+      const work = handler.data(bytes)
+      if (work !== undefined) this.#awaitHandler(socket, work)
       if (!this.#isWaiting) this.#pace()
     })
     socket.once('end', () => {
@@ -319,9 +322,19 @@ export class StreamListener {
     })
   }
 
+  #awaitHandler(socket: Socket, work: Promise<void>): void {
+    this.#busy.add(socket)
+    socket.pause()
+    void work.finally(() => {
+      this.#busy.delete(socket)
+      if (!this.#isWaiting) this.#pace()
+      if (!this.#isStill && !this.#host.paused) socket.resume()
+    })
+  }
+
   #goOn(): void {
     if (this.#isStill || this.#host.paused) return
-    for (const socket of this.#sockets) socket.resume()
+    for (const socket of this.#sockets) if (!this.#busy.has(socket)) socket.resume()
   }
 }
 
