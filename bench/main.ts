@@ -121,7 +121,7 @@ function lost(plain: number | undefined, other: number | undefined): string {
 
 function tableHead(): string {
   return (
-    '\n| work | agent | wall s | MB/s | CPU s | peak RSS MB | wall × | CPU × | RSS × |\n' +
+    '\n| work | agent | wall s | throughput | CPU s | peak RSS MB | wall × | CPU × | RSS × |\n' +
     '|---|---|---|---|---|---|---|---|---|\n'
   )
 }
@@ -146,10 +146,12 @@ function describe(work: Work, results: ReadonlyMap<Agent, readonly Measurement[]
   })
 }
 
-/** Megabytes of input a second, from process start to the last byte written. */
+/** Megabytes of input a second, from process start to the last byte written; records a second that were sent. */
 function throughput(work: Work, wallSeconds: number | undefined): string {
-  if (work.kind !== 'file' || wallSeconds === undefined) return ''
-  return (statSync(work.input.path).size / 1e6 / wallSeconds).toFixed(0)
+  if (wallSeconds === undefined) return ''
+  if (work.kind === 'sent') return `${(work.records / 1000 / wallSeconds).toFixed(0)} k/s`
+  if (work.kind !== 'file') return ''
+  return `${(statSync(work.input.path).size / 1e6 / wallSeconds).toFixed(0)} MB/s`
 }
 
 function seconds(value: number | undefined): string {

@@ -13,11 +13,21 @@ import {
   rmSync,
   writeFileSync
 } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent } from './agents.ts'
 import { END_MARK } from './generate.ts'
-import { type FileWork, type GrowingWork, type IdleWork, PARSERS, type Work } from './pipelines.ts'
+import {
+  type ConnectionsWork,
+  type FileWork,
+  type GrowingWork,
+  type IdleWork,
+  PARSERS,
+  type SentWork,
+  type Work
+} from './pipelines.ts'
 
 /** What one run gave; a value that the work does not measure is undefined. */
 export interface Measurement {
@@ -53,6 +63,10 @@ export async function measure(work: Work, agent: Agent, folder: string): Promise
         return await run.stayIdle(work)
       case 'start':
         return await run.start()
+      case 'sent':
+        return await run.takeRecords(work)
+      case 'connections':
+        return await run.holdConnections(work)
     }
   } finally {
     await run.clean()
@@ -66,6 +80,7 @@ class Run {
   readonly #output: string
   #child: ChildProcess | undefined
   #errors = ''
+  readonly #helpers: Helper[] = []
 
   constructor(work: Work, agent: Agent, folder: string) {
     this.#work = work
@@ -133,18 +148,70 @@ class Run {
     return wallSeconds === undefined ? {} : { wallSeconds, rssPeakBytes }
   }
 
+  async takeRecords(work: SentWork): Promise<Measurement> {
+    const [port, sinkPort] = [await freePort(), await freePort()]
+    const records = String(work.records)
+    const sink =
+      work.to === 'forward' ? this.#helper('forward_sink.ts', String(sinkPort), records) : undefined
+    await sink?.says('ready')
+    const pid = this.#spawn('', { port, sinkPort })
+    await this.#until(() => isListening(port), 'listening')
+    const before = cpuSeconds(pid)
+    const start = performance.now()
+    const sender = this.#helper('sender.ts', work.protocol, String(port), records)
+    if (sink === undefined) await this.#until(() => endsWithMark(this.#output), 'the last record')
+    else await this.#until(() => sink.said('taken'), 'the last record')
+    const wallSeconds = (performance.now() - start) / 1000
+    const measurement = {
+      wallSeconds,
+      cpuSeconds: cpuSeconds(pid) - before,
+      rssPeakBytes: rssPeak(pid)
+    }
+    await sender.says('taken')
+    await this.#stop()
+    if (sink === undefined) this.#checkRecords(work.records)
+    return measurement
+  }
+
+  async holdConnections(work: ConnectionsWork): Promise<Measurement> {
+    const port = await freePort()
+    const pid = this.#spawn('', { port, sinkPort: 0 })
+    await this.#until(() => isListening(port), 'listening')
+    const sockets = Array.from({ length: work.connections }, () => connect(port, '127.0.0.1'))
+    await Promise.all(sockets.map(socket => once(socket, 'connect')))
+    await delay(SETTLE_MS)
+    const rssPeakBytes = rssPeak(pid)
+    for (const socket of sockets) socket.destroy()
+    await this.#stop()
+    return { rssPeakBytes }
+  }
+
+  /** Starts a program of the bench, which ends with the run. */
+  #helper(file: string, ...words: readonly string[]): Helper {
+    const helper = new Helper([join(import.meta.dirname, file), ...words])
+    this.#helpers.push(helper)
+    return helper
+  }
+
   /** Stops what still runs and removes the files of the run. */
   async clean(): Promise<void> {
     await this.#stop()
+    for (const helper of this.#helpers) helper.end()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
   /** Starts the agent on the work's configuration; gives its process id. */
-  #spawn(input: string): number {
+  #spawn(input: string, ports = { port: 0, sinkPort: 0 }): number {
     const parsers = join(this.#folder, 'parsers.conf')
     const config = join(this.#folder, 'bench.conf')
     writeFileSync(parsers, PARSERS)
-    const paths = { input, parsers, outputFolder: this.#folder, outputFile: 'out.log' }
+    const paths = {
+      input,
+      parsers,
+      outputFolder: this.#folder,
+      outputFile: 'out.log',
+      ...ports
+    }
     writeFileSync(config, this.#work.config(paths))
     const env = { ...process.env, ...this.#agent.environment }
     const child = spawn(this.#agent.program, ['-c', config], {
@@ -201,6 +268,54 @@ class Run {
   #title(): string {
     return `${this.#agent.name} at the work "${this.#work.name}"`
   }
+}
+
+/** A sender or receiver, which says on a line each how far it is. */
+class Helper {
+  readonly #child: ChildProcess
+  #output = ''
+
+  constructor(words: readonly string[]) {
+    this.#child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#child.stdout?.on('data', (bytes: Buffer) => {
+      this.#output += bytes.toString()
+    })
+  }
+
+  said(word: string): boolean {
+    if (this.#child.exitCode !== null && this.#child.exitCode > 0) {
+      throw new Error('Cannot measure: the sender or receiver has failed')
+    }
+    return this.#output.includes(word)
+  }
+
+  async says(word: string): Promise<void> {
+    while (!this.said(word)) await delay(POLL_MS)
+  }
+
+  end(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' ? (address?.port ?? 0) : 0
+}
+
+/** True when somebody listens on a port of this machine; asks the system, not the port. */
+function isListening(port: number): boolean {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')} `
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some(path =>
+    readFileSync(path, 'latin1')
+      .split('\n')
+      .some(line => line.split(/ +/)[2]?.concat(' ').endsWith(local) && / 0A /.test(line))
+  )
 }
 
 function finished(child: ChildProcess): Promise<void> {

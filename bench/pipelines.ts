@@ -39,6 +39,34 @@ export interface StartWork {
   config(paths: WorkPaths): string
 }
 
+/** Records that are sent to the agent, until the last one is where it belongs. */
+export interface SentWork {
+  readonly kind: 'sent'
+  readonly name: string
+  readonly summary: string
+  readonly protocol: 'forward' | 'syslog' | 'http'
+  readonly records: number
+  /** Where the agent is to put them. */
+  readonly to: 'file' | 'forward'
+  config(paths: SentPaths): string
+}
+
+/** Connections that are open and silent. */
+export interface ConnectionsWork {
+  readonly kind: 'connections'
+  readonly name: string
+  readonly summary: string
+  readonly connections: number
+  config(paths: SentPaths): string
+}
+
+export interface SentPaths extends WorkPaths {
+  /** The agent listens here. */
+  readonly port: number
+  /** It sends here. */
+  readonly sinkPort: number
+}
+
 /** Two ways to do the same work, run in pairs: what the second costs above the first. */
 export interface PairWork {
   readonly kind: 'pair'
@@ -48,7 +76,7 @@ export interface PairWork {
   readonly other: FileWork
 }
 
-export type Work = FileWork | GrowingWork | IdleWork | StartWork
+export type Work = FileWork | GrowingWork | IdleWork | StartWork | SentWork | ConnectionsWork
 
 export interface WorkPaths {
   /** What tail reads: a path or a pattern. */
@@ -58,7 +86,7 @@ export interface WorkPaths {
   readonly outputFile: string
 }
 
-/** The two parsers as Fluent Bit's conf/parsers.conf has them. */
+/** The parsers as Fluent Bit's conf/parsers.conf has them. */
 export const PARSERS = String.raw`[PARSER]
     Name   apache2
     Format regex
@@ -71,6 +99,14 @@ export const PARSERS = String.raw`[PARSER]
     Format      json
     Time_Key    time
     Time_Format %Y-%m-%dT%H:%M:%S.%L
+    Time_Keep   On
+
+[PARSER]
+    Name        syslog-rfc5424
+    Format      regex
+    Regex       ^\<(?<pri>[0-9]{1,5})\>1 (?<time>[^ ]+) (?<host>[^ ]+) (?<ident>[^ ]+) (?<pid>[-0-9]+) (?<msgid>[^ ]+) (?<extradata>(\[(.*?)\]|-)) (?<message>.+)$
+    Time_Key    time
+    Time_Format %Y-%m-%dT%H:%M:%S.%L%z
     Time_Keep   On
 `
 
@@ -153,6 +189,61 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       config: paths => tailToFile(paths, '', '')
     },
     {
+      kind: 'sent',
+      name: 'relay',
+      summary: 'forward, PackedForward of 500 with ack → forward with ack',
+      protocol: 'forward',
+      records: 1_500_000,
+      to: 'forward',
+      config: ({ port, sinkPort }) => `${FAST_FLUSH}
+[INPUT]
+    name   forward
+    listen 127.0.0.1
+    port   ${port}
+
+[OUTPUT]
+    name                 forward
+    match                *
+    host                 127.0.0.1
+    port                 ${sinkPort}
+    require_ack_response on
+`
+    },
+    {
+      kind: 'sent',
+      name: 'forward',
+      summary: 'forward, PackedForward of 500 with ack → file json',
+      protocol: 'forward',
+      records: 1_000_000,
+      to: 'file',
+      config: paths => serverToFile(paths, 'forward', '')
+    },
+    {
+      kind: 'sent',
+      name: 'syslog',
+      summary: 'syslog over TCP, rfc5424 regex → file json',
+      protocol: 'syslog',
+      records: 500_000,
+      to: 'file',
+      config: paths => serverToFile(paths, 'syslog', '    mode   tcp\n    parser syslog-rfc5424\n')
+    },
+    {
+      kind: 'sent',
+      name: 'http',
+      summary: 'http, JSON arrays of 300 records → file json',
+      protocol: 'http',
+      records: 600_000,
+      to: 'file',
+      config: paths => serverToFile(paths, 'http', '')
+    },
+    {
+      kind: 'connections',
+      name: 'connections',
+      summary: '2,000 open connections to forward that are silent',
+      connections: 2_000,
+      config: paths => serverToFile(paths, 'forward', '')
+    },
+    {
       kind: 'start',
       name: 'start',
       summary: 'start to the first record: dummy → stdout',
@@ -205,6 +296,29 @@ function tailToFile(paths: WorkPaths, parser: string, filters: string): string {
     read_from_head on
 ${parser === '' ? '' : `    parser         ${parser}\n`}
 ${filters}
+[OUTPUT]
+    name   file
+    match  *
+    path   ${paths.outputFolder}
+    file   ${paths.outputFile}
+    format plain
+`
+}
+
+const FAST_FLUSH = `[SERVICE]
+    flush     0.2
+    log_level error
+`
+
+function serverToFile(paths: SentPaths, name: string, keys: string): string {
+  return `${FAST_FLUSH}    parsers_file ${paths.parsers}
+
+[INPUT]
+    name   ${name}
+    tag    bench
+    listen 127.0.0.1
+    port   ${paths.port}
+${keys}
 [OUTPUT]
     name   file
     match  *

@@ -50,7 +50,6 @@ export class FileDestination implements Destination {
   }
 
   look(): void {
-    if (!existsSync(this.#path)) return
     const bytes = readFrom(this.#path, this.#bytesRead)
     const end = bytes.lastIndexOf(LINE_FEED)
     if (end < 0) return
@@ -68,8 +67,9 @@ export class FileDestination implements Destination {
   async close(): Promise<void> {}
 }
 
-/** The bytes of a file from a position to its end. */
-function readFrom(path: string, position: number): Buffer {
+/** The bytes of a file from a position to its end; none when there is no file. */
+export function readFrom(path: string, position: number): Buffer {
+  if (!existsSync(path)) return Buffer.alloc(0)
   const descriptor = openSync(path, 'r')
   try {
     const bytes = Buffer.alloc(Math.max(0, fstatSync(descriptor).size - position))

@@ -2,18 +2,16 @@
  * Kills the program again and again while its files grow and its output fails, and says what became of the lines.
  * The choices follow from a seed; the time that they take does not, so that a run can be repeated only nearly.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { seededRandom } from '../harness/random.ts'
 import { type Destination, FileDestination, HttpDestination } from './destination.ts'
 import { GrowingFiles } from './growing_files.ts'
 import { ledgerMistakes, type LedgerLine, readLedger } from './ledger_lines.ts'
+import { Life, section } from './life.ts'
 import { LineTally, type MissingLines } from './line_tally.ts'
-
-const LAUNCHER = resolve(import.meta.dirname, '../../bin/spillway')
 
 /** Latest time of a kill: about half of them hit the start. */
 const LIFE_MS_MAX = 600
@@ -32,9 +30,6 @@ const DELIVERY_LIMIT_MS = 60_000
 const STOP_LIMIT_MS = 10_000
 
 const LOOK_MS = 20
-
-/** Characters of the log that are kept of one life. */
-const LOG_LENGTH_MAX = 200_000
 
 export type StorageKind = 'memory' | 'filesystem'
 export type OutputKind = 'plugin' | 'http'
@@ -243,44 +238,6 @@ class KillRun {
   }
 }
 
-/** One process, from its start to its end. */
-class Life {
-  log = ''
-  /** Exit code, or the signal that ended it. */
-  readonly ended: Promise<number | NodeJS.Signals | null>
-  readonly #child: ChildProcess
-
-  constructor(folder: string, args: readonly string[], environment: Record<string, string>) {
-    const child = spawn(LAUNCHER, args, {
-      cwd: folder,
-      env: { ...process.env, FLB_LOG_LEVEL: undefined, ...environment },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      // In a group of its own: an interrupt from the terminal is not for the program.
-      detached: true
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.log = (this.log + text).slice(-LOG_LENGTH_MAX)
-    })
-    const {
-      promise,
-      resolve: end,
-      reject
-    } = Promise.withResolvers<number | NodeJS.Signals | null>()
-    child.on('error', reject)
-    child.on('close', (code, signal) => end(signal ?? code))
-    this.#child = child
-    this.ended = promise
-  }
-
-  get isRunning(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    if (this.isRunning) this.#child.kill(signal)
-  }
-}
-
 /** The configuration, as a user writes it. */
 function configuration({ storage }: KillPlan, destination: Destination): string {
   const onDisk = storage === 'filesystem'
@@ -304,9 +261,4 @@ function configuration({ storage }: KillPlan, destination: Destination): string 
     }),
     section('OUTPUT', { ...destination.properties, match: 'app.*', retry_limit: 'no_limits' })
   ].join('\n')
-}
-
-function section(name: string, properties: Readonly<Record<string, string | number>>): string {
-  const lines = Object.entries(properties).map(([key, value]) => `    ${key}  ${value}\n`)
-  return `[${name}]\n${lines.join('')}`
 }

@@ -15,6 +15,7 @@ import type { InputDesk } from '../plugin_context.ts'
 import type { ThreadHost, ThreadTask } from './protocol.ts'
 import { ThreadedInput } from './threaded_input.ts'
 import { ThreadedOutput } from './threaded_output.ts'
+import { WorkerInputs } from './worker_inputs.ts'
 
 const CAPACITY = 'thread.ring_buffer.capacity'
 const WINDOW = 'thread.ring_buffer.window'
@@ -43,11 +44,20 @@ export class InstanceThreads {
   input(spec: InputSpec, input: Input, context: PluginContext, desk: InputDesk): Input {
     const { metrics, threads } = this.#world
     this.#check(spec)
+    const workers = workersOf(spec)
     const isThreaded = spec.values['threaded'] === true && spec.plugin.inMainThread !== true
-    if (!isThreaded || threads === undefined) return input
-    return new ThreadedInput(context, desk, metrics, () =>
-      threads.start(spec.plugin, this.#task('input', spec), spec.name)
-    )
+    if ((!isThreaded && workers === 1) || threads === undefined) return input
+    const task = this.#task('input', spec)
+    const values = { ...spec.values, 'net.share_port': true }
+    const shared = { ...task, instance: { ...task.instance, values } }
+    const worker = (number: number): ThreadedInput =>
+      new ThreadedInput(context, desk, metrics, () =>
+        workers === 1
+          ? threads.start(spec.plugin, task, spec.name)
+          : threads.start(spec.plugin, shared, `${spec.name} #${number}`)
+      )
+    if (workers === 1) return worker(0)
+    return new WorkerInputs(Array.from({ length: workers }, (_, number) => worker(number)))
   }
 
   /** The output, or what runs it in threads; and how many chunks it may have at once. */
@@ -107,4 +117,14 @@ export class InstanceThreads {
 
 function placeOf(spec: InputSpec, key: string): InputSpec['at'] {
   return spec.written.findLast(property => property.key === key)?.at ?? spec.at
+}
+
+/** Threads that a server listens in; the older key of an HTTP server goes before the newer one. */
+function workersOf({ plugin, values, written }: InputSpec): number {
+  const isHttp = plugin.network === 'http_server'
+  if (!isHttp && !(plugin.network === 'server' && Object.hasOwn(plugin.options, 'workers')))
+    return 1
+  const isOld = written.some(({ key }) => key === 'workers')
+  const workers = values[isHttp && !isOld ? 'http_server.workers' : 'workers']
+  return typeof workers === 'number' && workers > 1 ? workers : 1
 }

@@ -1,0 +1,34 @@
+/**
+ * A server in several threads, as `workers` says: each listens on the same address, and the system deals out
+ * connections and datagrams to them.
+ * Source: Fluent Bit 5.1.1 src/flb_input_ingress.c, plugins/in_tcp/tcp.c (workers)
+ */
+import type { RunningInput } from '../pauses.ts'
+
+export class WorkerInputs implements RunningInput {
+  readonly #workers: readonly RunningInput[]
+
+  constructor(workers: readonly RunningInput[]) {
+    this.#workers = workers
+  }
+
+  async start(): Promise<void> {
+    for (const worker of this.#workers) await worker.start()
+  }
+
+  pause(): void {
+    for (const worker of this.#workers) worker.pause?.()
+  }
+
+  resume(): void {
+    for (const worker of this.#workers) worker.resume?.()
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#workers.map(worker => worker.drain?.()))
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map(worker => worker.stop?.()))
+  }
+}
