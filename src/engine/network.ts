@@ -90,7 +90,7 @@ export class InstanceNetwork implements Network {
     )
   }
 
-  remote(url: URL): Upstream {
+  remote(...[url, connectTimeoutMs]: Parameters<Network['remote']>): Upstream {
     const { log, clock } = this.#owner
     const isSecure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -101,7 +101,8 @@ export class InstanceNetwork implements Network {
       tls: isSecure ? this.#tlsSettings(this.#spec.values) : undefined,
       properties: {}
     }
-    const client = this.#client(host)
+    const keys = this.#client(host)
+    const client = connectTimeoutMs === undefined ? keys : { ...keys, connectTimeoutMs }
     return this.#checked(
       () => new Upstream({ endpoints: [endpoint], ...ALONE, client }, log, clock)
     )
@@ -235,10 +236,11 @@ export class InstanceNetwork implements Network {
   #endpoint(defaults: RemoteDefaults): EndpointSettings {
     const host = this.#text('host') ?? defaults.host ?? '127.0.0.1'
     const port = this.#number('port') || defaults.port
-    const { via, unixPath } = defaults
+    const { via, unixPath, isSecure = false } = defaults
     this.#checkAddress(host, port)
     const name = `${host}:${port}`
-    return { name, host, port, ...via, unixPath, tls: this.tls, properties: {} }
+    const tls = isSecure ? this.#tlsSettings(this.#spec.values) : this.tls
+    return { name, host, port, ...via, unixPath, tls, properties: {} }
   }
 
   #node(

@@ -91,12 +91,20 @@ function resolve(
   more: OptionTable,
   { environment, diagnostics }: UpstreamSources
 ): ReturnType<typeof resolveEntries> {
-  return resolveEntries(section.entries, {
-    owner: `upstream ${nameOf(section) ?? ''}`.trim(),
-    own: { ...more, ...table },
+  const owner = `upstream ${nameOf(section) ?? ''}`.trim()
+  const own = { ...more, ...table }
+  const names = new Set(Object.keys(own).map(name => name.toLowerCase()))
+  // Fluent Bit keeps other keys of a node for whoever may ask for them.
+  const entries = Map.groupBy(section.entries, ({ key }) => names.has(key.toLowerCase()))
+  for (const { key, at } of entries.get(false) ?? []) {
+    diagnostics.warning('CFG_UNKNOWN_KEY', `Unknown key "${key}" on ${owner} has no effect`, at)
+  }
+  return resolveEntries(entries.get(true) ?? [], {
+    owner,
+    own,
     generic: {},
     structural: new Set(),
-    unknown: 'warning',
+    unknown: 'error',
     environment,
     diagnostics
   })
