@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -13,6 +13,7 @@ import { OK } from '../../src/plugin/delivery.ts'
 import { FILTER_OPTIONS, INPUT_OPTIONS, OUTPUT_OPTIONS } from '../../src/plugin/generic_options.ts'
 import { SHIPPED } from '../../src/plugins/all.ts'
 import { EncodedInput, encodeEvent } from '../harness/odd_events.ts'
+import { freePort } from '../harness/peers.ts'
 import { checkConfiguration, startPipeline } from '../harness/pipeline.ts'
 
 const KINDS: readonly PluginKind[] = ['input', 'filter', 'output']
@@ -20,11 +21,13 @@ const ROOT = join(import.meta.dirname, '../..')
 
 /** The keys without which a plugin does not start. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
+  'input collectd': ['typesdb /dev/null'],
   'input exec': ['command echo hello'],
   'input head': ['file fluent-bit.conf'],
   'input health': ['host 127.0.0.1', 'port 1'],
   'input netif': ['interface lo'],
   'input proc': ['proc_name none'],
+  'input syslog': ['mode tcp', 'parser any'],
   'input tail': ['path *.none'],
   'filter nest': ['operation nest', 'nest_under none', 'wildcard none*'],
   'filter parser': ['key_name none', 'parser any'],
@@ -35,20 +38,32 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   'output plot': ['key none']
 }
 
-const plugins: { kind: PluginKind; name: string; plugin: Plugin }[] = []
+interface Entry {
+  readonly kind: PluginKind
+  readonly name: string
+  readonly plugin: Plugin
+  /** Where a server is to listen. */
+  readonly address: readonly string[]
+}
+
+const plugins: Entry[] = []
 for (const kind of KINDS) {
   for (const [name, load] of Object.entries(SHIPPED[kind])) {
-    plugins.push({ kind, name, plugin: await load() })
+    const plugin = await load()
+    const isServer = plugin.network === 'server' || plugin.network === 'http_server'
+    const address = isServer ? ['listen 127.0.0.1', `port ${await freePort()}`] : []
+    plugins.push({ kind, name, plugin, address })
   }
 }
 
 /** A section with the keys that the plugin needs, and more. */
 function section(
-  { kind, name }: { kind: string; name: string },
+  { kind, name, address }: Omit<Entry, 'plugin'>,
   more: readonly string[] = []
 ): string {
   const match = kind === 'input' ? [] : ['match *']
-  const keys = [`name ${name}`, ...match, ...(REQUIRED[`${kind} ${name}`] ?? []), ...more]
+  const required = REQUIRED[`${kind} ${name}`] ?? []
+  const keys = [`name ${name}`, ...match, ...address, ...required, ...more]
   return `[${kind.toUpperCase()}]\n${keys.map(key => `    ${key}\n`).join('')}`
 }
 
@@ -167,6 +182,19 @@ for (const entry of plugins.filter(({ kind }) => kind === 'filter')) {
   })
 }
 
+/** Reads everything and says nothing; gives its port. */
+async function silentServer(t: TestContext): Promise<number> {
+  const server = createTcpServer(socket => {
+    socket.on('error', () => undefined)
+    socket.resume()
+    t.after(() => socket.destroy())
+  })
+  t.after(() => server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
 /** A server that takes everything; gives its port. */
 async function takingServer(t: TestContext): Promise<number> {
   const server = createServer((request, response) => {
@@ -186,17 +214,27 @@ for (const entry of plugins.filter(({ kind }) => kind === 'output')) {
     const keys: Readonly<Record<string, readonly string[]>> = {
       file: [`path ${folder}`, 'file out.txt'],
       http: entry.name === 'http' ? [`port ${await takingServer(t)}`] : [],
-      plot: [`file ${folder}/out.txt`]
+      plot: [`file ${folder}/out.txt`],
+      syslog: [`port ${await silentServer(t)}`, 'mode tcp']
     }
+    const isAnswered = entry.plugin.network === undefined || entry.name === 'http'
+    const remote = [`port ${await silentServer(t)}`, 'retry_limit no_retries']
+    const more = keys[entry.name] ?? (isAnswered ? [] : remote)
     const run = await startPipeline(
-      `[INPUT]\n    name encoded\n    tag t\n${section(entry, keys[entry.name])}`,
+      `[INPUT]\n    name encoded\n    tag t\n${section(entry, more)}`,
       { plugins: [input.plugin] }
     )
     input.push('t', ...ODD)
     run.flush()
-    await run.until(() => run.pipeline.pendingTasks === 0)
+    await run.until(() => {
+      // What a protocol waits for does not come.
+      if (!isAnswered) run.clock.advance(1000)
+      return run.pipeline.pendingTasks === 0
+    })
     assert.deepEqual(
-      run.log.filter(line => line.includes('flush failed') || line.includes('retry')),
+      run.log.filter(
+        line => line.includes('flush failed') || (isAnswered && line.includes('retry'))
+      ),
       []
     )
     await run.stop()
@@ -223,9 +261,10 @@ for (const entry of plugins.filter(({ kind }) => kind === 'input')) {
         }
       })
     })
-    const run = await startPipeline(`${section(entry)}[OUTPUT]\n    name check\n    match *\n`, {
-      plugins: [check]
-    })
+    const run = await startPipeline(
+      `${SERVICE}${section(entry)}[OUTPUT]\n    name check\n    match *\n`,
+      { plugins: [check], files: FILES }
+    )
     await run.clock.advanceSlowly(3000)
     await run.stop()
     const { length } = taken

@@ -65,6 +65,16 @@ export function writeJsonPieces(
   out: JsonWriter,
   take: (piece: Buffer) => void
 ): void {
+  for (const piece of jsonPieces(chunk, format, json, out)) take(piece)
+}
+
+/** As `writeJsonPieces`; each piece is of use until the next one is asked for. */
+export function* jsonPieces(
+  chunk: Buffer,
+  format: JsonFormat,
+  json: EventJson,
+  out: JsonWriter
+): Generator<Buffer, void> {
   let groupAt = -1
   let at = 0
   let first = true
@@ -81,12 +91,12 @@ export function writeJsonPieces(
     at = json.event(chunk, at, out, groupAt)
     if (format === 'json_lines') out.byte(0x0a)
     if (out.length >= PIECE_BYTES) {
-      take(out.written())
+      yield out.written()
       out.length = 0
     }
   }
   if (format === 'json') out.byte(0x5d)
-  take(out.written())
+  yield out.written()
   out.clear()
 }
 

@@ -149,7 +149,7 @@ export class JsonRecords {
 }
 
 /** The start of the next line that begins with a map or an array, or the end if it is one of a line; else -1. */
-function nextLineStart(bytes: Buffer, from: number): number {
+export function nextLineStart(bytes: Buffer, from: number): number {
   let feed = bytes.indexOf(LINE_FEED, from)
   while (feed >= 0) {
     const at = feed + 1
