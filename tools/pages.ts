@@ -101,7 +101,7 @@ export function parityPage(plugins: readonly Plugin[], recorded: RecordedPlugins
     const rows: string[] = []
     for (const [name, theirs] of Object.entries(recorded[kind])) {
       const ours = plugins.find(plugin => plugin.kind === kind && plugin.name === name)
-      const differences = ours === undefined ? [] : compareOptions(ours.options, theirs)
+      const differences = ours === undefined ? [] : compareOptions(ours, theirs)
       const state = ours === undefined ? 'not in this version' : differences.join('<br>') || 'equal'
       rows.push(`| ${name} | ${ours === undefined ? '' : 'yes'} | ${cell(state)} |`)
     }

@@ -46,9 +46,10 @@ async function compareAllOptions(): Promise<number> {
   if (values.record && program !== undefined) renewRecord(program)
   const recorded = readRecord()
   let count = 0
-  for (const { kind, name, options } of await loadShippedPlugins()) {
+  for (const plugin of await loadShippedPlugins()) {
+    const { kind, name } = plugin
     const theirs = recorded[kind][name]
-    const lines = theirs === undefined ? ["is Spillway's own"] : compareOptions(options, theirs)
+    const lines = theirs === undefined ? ["is Spillway's own"] : compareOptions(plugin, theirs)
     for (const line of lines.map(text => `${kind} ${name}: ${text}`)) {
       if (OPTIONS.some(meant => meant.line === line)) continue
       console.log(line)
