@@ -45,6 +45,8 @@ const parsers = (): ParserRegistry | undefined =>
     log: link.log
   }))
 
+const network = plugin.network === undefined ? undefined : await import('./engine/network.ts')
+
 await runThread(parentPort, link, plugin, task, {
   environment,
   parsers: {
@@ -54,5 +56,6 @@ await runThread(parentPort, link, plugin, task, {
     }
   },
   root: program.root,
-  configDirectory: program.configDirectory
+  configDirectory: program.configDirectory,
+  Network: network?.InstanceNetwork
 })

@@ -106,8 +106,13 @@ export async function loadConfiguration(
       configDirectory: baseDirectory,
       root
     })
+  const hasNetwork = [...spec.inputs, ...spec.outputs].some(
+    ({ plugin }) => plugin.network !== undefined
+  )
+  const network = hasNetwork ? await import('../engine/network.ts') : undefined
   const pipeline = new Pipeline(spec, {
     ...world,
+    Network: network?.InstanceNetwork,
     environment,
     parsers,
     configDirectory: baseDirectory,

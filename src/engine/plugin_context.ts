@@ -1,4 +1,5 @@
 /** The contexts of plugin instances: what they see of the engine, in the main thread and in threads of their own alike. */
+import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger, LogLevel } from '../base/log.ts'
 import { suggest } from '../base/suggest.ts'
@@ -8,7 +9,8 @@ import type { ServiceSettings } from '../config/service.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
 import type { InputContext, PluginContext, TextOutput } from '../plugin/context.ts'
-import { type Gate, InstanceNetwork } from './network.ts'
+import type { Network } from '../plugin/network.ts'
+import type { Gate, InstanceNetwork, NetworkOwner } from './network.ts'
 import { type InstanceSpec, labelOf, numberValue, textValue } from './instance.ts'
 
 /** Parsers by name; each call of `create` makes an instance of its own. */
@@ -29,7 +31,19 @@ export interface ContextWorld {
   readonly root: string
   readonly configDirectory: string
   readonly stdout: TextOutput
+  /** Makes the network of instances; undefined where no plugin has one, as its code is much. */
+  readonly Network: typeof InstanceNetwork | undefined
 }
+
+/** What a plugin has that declares no network. */
+const NO_NETWORK = new Proxy<Partial<Network>>(
+  {},
+  {
+    get() {
+      throw new Error('BUG: a plugin uses the network and declares none')
+    }
+  }
+) as Network
 
 /** @param gate What holds the instance back; inputs have one. */
 export function pluginContext(
@@ -54,24 +68,19 @@ export function pluginContext(
     )
   }
   const expand = (text: string): string => environment.expand(text).text
+  const network = (): Network => {
+    const counter: NetworkOwner['counter'] = (name, help, labels) =>
+      metrics.counter(name, help, { kind, name: label, ...labels })
+    assert(world.Network !== undefined, 'BUG: the code for networks is not loaded')
+    return new world.Network(spec, { log, clock, expand, invalid, counter }, gate)
+  }
   return {
     name: spec.name,
     label,
     log,
     clock,
     random,
-    net: new InstanceNetwork(
-      spec,
-      {
-        log,
-        clock,
-        expand,
-        invalid,
-        counter: (name, help, labels) =>
-          metrics.counter(name, help, { kind, name: label, ...labels })
-      },
-      gate
-    ),
+    net: spec.plugin.network === undefined ? NO_NETWORK : network(),
     root,
     configDirectory,
     stdout,

@@ -25,7 +25,10 @@ interface Hosted {
 }
 
 /** What a thread knows of the program: the environment, the parsers and the like. */
-export type ThreadWorld = Pick<ContextWorld, 'environment' | 'parsers' | 'root' | 'configDirectory'>
+export type ThreadWorld = Pick<
+  ContextWorld,
+  'environment' | 'parsers' | 'root' | 'configDirectory' | 'Network'
+>
 
 export async function runThread(
   port: MessagePort,
@@ -62,7 +65,7 @@ function host(
   link: ThreadLink,
   plugin: InputPlugin | OutputPlugin,
   { instance, service, batchesMax }: ThreadTask,
-  { environment, parsers, root, configDirectory }: ThreadWorld
+  { environment, parsers, root, configDirectory, Network }: ThreadWorld
 ): Hosted {
   const { log, metrics, stdout } = link
   const world = {
@@ -74,7 +77,8 @@ function host(
     environment,
     parsers,
     root,
-    configDirectory
+    configDirectory,
+    Network
   }
   const stopProgram = (exitCode: number): void => link.post({ kind: 'stop_program', exitCode })
   const spec = { ...instance, plugin }
