@@ -37,6 +37,10 @@ export class DatagramListener {
     )
   }
 
+  get host(): string {
+    return this.#settings.host
+  }
+
   get port(): number {
     return this.#socket.address().port
   }
@@ -66,6 +70,8 @@ export class DatagramSender {
   readonly #port: number
   readonly #settings: ClientSettings
   #socket: Promise<Socket> | undefined
+  /** Why a datagram was not taken, which may show later: nobody listens there, say. */
+  #refusal: NetworkError | undefined
 
   constructor(host: string, port: number, settings: ClientSettings) {
     this.#host = host
@@ -75,17 +81,33 @@ export class DatagramSender {
 
   /** @throws {NetworkError} */
   async send(bytes: Uint8Array): Promise<void> {
+    const [tooLong] = await this.sendAll([bytes])
+    if (tooLong !== undefined) throw new NetworkError('too_long', 'Message too long')
+  }
+
+  /**
+   * Sends datagrams in their order; their bytes must stay as they are until the end of it.
+   *
+   * @returns Which of them are too long for the network, by index; the others were sent.
+   * @throws {NetworkError} When one could not be sent, or when the remote has refused an earlier one.
+   */
+  async sendAll(datagrams: readonly Uint8Array[]): Promise<number[]> {
+    if (datagrams.length === 0) return []
     const socket = await this.#open()
-    await new Promise<void>((resolve, reject) => {
-      socket.send(bytes, cause => {
-        if (cause === null) {
-          resolve()
-          return
-        }
-        const isTooLong = (cause as NodeJS.ErrnoException).code === 'EMSGSIZE'
-        reject(isTooLong ? new NetworkError('too_long', 'Message too long') : networkError(cause))
-      })
+    this.#throwRefusal()
+    const tooLong: number[] = []
+    await new Promise<void>(resolve => {
+      let left = datagrams.length
+      for (const [index, bytes] of datagrams.entries()) {
+        socket.send(bytes, (cause: NodeJS.ErrnoException | null) => {
+          if (cause?.code === 'EMSGSIZE') tooLong.push(index)
+          else if (cause !== null) this.#refusal ??= networkError(cause)
+          if (--left === 0) resolve()
+        })
+      }
     })
+    this.#throwRefusal()
+    return tooLong
   }
 
   close(): void {
@@ -94,6 +116,12 @@ export class DatagramSender {
       () => undefined
     )
     this.#socket = undefined
+  }
+
+  #throwRefusal(): void {
+    const refusal = this.#refusal
+    this.#refusal = undefined
+    if (refusal !== undefined) throw refusal
   }
 
   async #open(): Promise<Socket> {
@@ -111,8 +139,9 @@ export class DatagramSender {
     const order = prefer === undefined ? 'verbatim' : (`${prefer}first` as const)
     const { address } = await lookup(this.#host, { family, order })
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
-    // A remote that refuses shows with the next send.
-    socket.on('error', () => undefined)
+    socket.on('error', cause => {
+      this.#refusal = networkError(cause)
+    })
     if (sourceAddress !== undefined) {
       await new Promise<void>((resolve, reject) => {
         socket.once('error', reject)

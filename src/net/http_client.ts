@@ -2,13 +2,7 @@
  * One HTTP/1.1 request over a connection of an upstream.
  * Source: Fluent Bit 5.1.1 src/flb_http_client.c
  */
-import {
-  type Agent,
-  type ClientRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  request
-} from 'node:http'
+import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Connection } from './connection.ts'
 import { NetworkError, networkError } from './network_error.ts'
@@ -20,21 +14,22 @@ export interface HttpRequestSettings {
   /** Names and values in turn, one character is one byte. All that are sent. */
   readonly headers: readonly string[]
   readonly body: readonly Uint8Array[]
-  /** Longest time for the server to read the request, and again to answer; 0 is no limit. */
+  /** Longest time for the server to read the request, and again to answer to the end; 0 is no limit. */
   readonly answerTimeoutMs: number
-  /** Longest silence within the answer; 0 is no limit. */
+  /** Longest silence from the end of the request on; 0 is no limit. */
   readonly idleTimeoutMs?: number
+  /** Of the answer's body no more is read: the connection is closed. `ANSWER_BYTES_MAX` unless given. */
+  readonly answerBytesMax?: number
 }
 
 export interface HttpAnswer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  /** The first `ANSWER_BYTES_MAX` bytes. */
+  /** What was read of it. */
   readonly body: Buffer
 }
 
-/** Of an answer's body no more is read: the connection is closed. */
-export const ANSWER_BYTES_MAX = 65_536
+const ANSWER_BYTES_MAX = 65_536
 
 /**
  * Sends a request and reads the answer. The connection is closed when it cannot be used again.
@@ -49,6 +44,8 @@ export function exchange(
   return new Exchange(connection, settings, clock).answer
 }
 
+const CLOSED = 'closed by the remote'
+
 class Exchange {
   readonly #connection: Connection
   readonly #clock: Clock
@@ -58,6 +55,7 @@ class Exchange {
   readonly #kept: Buffer[] = []
   #length = 0
   #timer: Timer | undefined
+  #idleTimer: Timer | undefined
   #isOpen = true
 
   constructor(connection: Connection, settings: HttpRequestSettings, clock: Clock) {
@@ -65,15 +63,18 @@ class Exchange {
     this.#clock = clock
     this.#settings = settings
     const { method, path, headers, body } = settings
+    // Not imported: see http_server.ts.
+    const { request } = process.getBuiltinModule('node:http')
     this.#request = request({ agent: agentOf(connection), method, path, headers, setHost: false })
     const outgoing = this.#request
-    outgoing.once('finish', () => this.#limit(settings.answerTimeoutMs))
+    outgoing.once('finish', () => {
+      this.#limitAnswer()
+      this.#limitSilence()
+    })
     outgoing.once('response', response => this.#read(response))
     outgoing.on('error', cause => this.#failed(cause))
-    outgoing.once('close', () =>
-      this.#failed(new NetworkError('connection_closed', 'closed by the remote'))
-    )
-    this.#limit(settings.answerTimeoutMs)
+    outgoing.once('close', () => this.#failed(new NetworkError('connection_closed', CLOSED)))
+    this.#limitAnswer()
     for (const piece of body) outgoing.write(piece)
     outgoing.end()
   }
@@ -83,15 +84,15 @@ class Exchange {
   }
 
   #read(response: IncomingMessage): void {
-    const { idleTimeoutMs = 0 } = this.#settings
-    if (idleTimeoutMs > 0) this.#limit(idleTimeoutMs)
+    const { answerBytesMax = ANSWER_BYTES_MAX } = this.#settings
+    this.#limitSilence()
     response.on('data', (piece: Buffer) => {
-      if (idleTimeoutMs > 0) this.#limit(idleTimeoutMs)
-      if (this.#length < ANSWER_BYTES_MAX) {
-        this.#kept.push(piece.subarray(0, ANSWER_BYTES_MAX - this.#length))
+      this.#limitSilence()
+      if (this.#length < answerBytesMax) {
+        this.#kept.push(piece.subarray(0, answerBytesMax - this.#length))
       }
       this.#length += piece.length
-      if (this.#length > ANSWER_BYTES_MAX) this.#answered(response)
+      if (this.#length > answerBytesMax) this.#answered(response)
     })
     response.once('end', () => this.#answered(response))
     response.on('error', cause => this.#failed(cause))
@@ -111,10 +112,7 @@ class Exchange {
 
   #failed(cause: Error): void {
     if (!this.#end()) return
-    const { code = '' } = cause as NodeJS.ErrnoException
-    const error = code.startsWith('HPE_')
-      ? new NetworkError('malformed_answer', 'malformed HTTP response')
-      : networkError(cause)
+    const error = this.#connection.failure ?? failureOf(cause)
     this.#connection.close(error)
     this.#answer.reject(error)
   }
@@ -123,19 +121,39 @@ class Exchange {
     const wasOpen = this.#isOpen
     this.#isOpen = false
     this.#timer?.cancel()
+    this.#idleTimer?.cancel()
     return wasOpen
   }
 
-  #limit(limitMs: number): void {
+  #limitAnswer(): void {
     this.#timer?.cancel()
-    if (limitMs <= 0 || !this.#isOpen) return
-    this.#timer = this.#clock.after(limitMs, () => {
+    this.#timer = this.#after(this.#settings.answerTimeoutMs, 'response', 'elapsed')
+  }
+
+  #limitSilence(): void {
+    this.#idleTimer?.cancel()
+    this.#idleTimer = this.#after(this.#settings.idleTimeoutMs ?? 0, 'read idle', 'idle')
+  }
+
+  #after(limitMs: number, what: string, measure: string): Timer | undefined {
+    if (limitMs <= 0 || !this.#isOpen) return undefined
+    return this.#clock.after(limitMs, () => {
       const seconds = limitMs / 1000
-      const words = `response timeout reached (elapsed=${seconds}s, limit=${seconds}s)`
+      const words = `${what} timeout reached (${measure}=${seconds}s, limit=${seconds}s)`
       this.#failed(new NetworkError('timeout', words))
       this.#request.destroy()
     })
   }
+}
+
+function failureOf(cause: Error): NetworkError {
+  const { code = '', syscall } = cause as NodeJS.ErrnoException
+  if (code.startsWith('HPE_')) {
+    return new NetworkError('malformed_answer', 'malformed HTTP response')
+  }
+  // Node calls it a reset when the server just closes.
+  const isClosed = code === 'ECONNRESET' && syscall === undefined
+  return isClosed ? new NetworkError('connection_closed', CLOSED) : networkError(cause)
 }
 
 /** Gives a request the connection that it is for. All that Node asks of an agent. */

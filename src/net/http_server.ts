@@ -1,58 +1,37 @@
 /**
  * HTTP/1.1 and HTTP/2 on one port: over TLS by ALPN, in clear by the preface with which HTTP/2 begins.
  * Source: Fluent Bit 5.1.1 src/http_server/flb_http_server.c. An `Upgrade: h2c` header is ignored, as there.
+ *
+ * `import` of node:http would load all that it can export, undici among it: 18 MB instead of 3.
  */
-import {
-  createServer as createHttp1,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type Server as Http1Server,
-  type ServerResponse
-} from 'node:http'
-import {
-  createServer as createHttp2,
-  type Http2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session
-} from 'node:http2'
+import type { IncomingMessage, Server as Http1Server, ServerResponse } from 'node:http'
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { type Compression, CompressionError, expand } from '../codec/compression.ts'
-import { plainAddress } from './address.ts'
-import { type ListenerHost, type ListenerSettings, type Peer, SocketListener } from './listener.ts'
+import {
+  Http1Incoming,
+  Http2Incoming,
+  type HttpHead,
+  type HttpReply,
+  type Incoming
+} from './http_incoming.ts'
+import { type ListenerHost, type ListenerSettings, SocketListener } from './listener.ts'
+
+export type { HttpHead, HttpReply } from './http_incoming.ts'
 
 export interface HttpServerSettings extends ListenerSettings {
   readonly http2: boolean
-  /** Longest silence of a connection, and longest time for a whole request; 0 is no limit. */
+  /** Longest silence of a connection, and longest time for the head of a request; 0 is no limit. */
   readonly idleTimeoutMs: number
   /** Longest body, as it comes and expanded. */
   readonly bodyBytesMax: number
 }
 
-/** A request before its body has been read. */
-export interface HttpHead {
-  /** In capitals. */
-  readonly method: string
-  /** Without the query; not decoded. */
-  readonly path: string
-  /** What follows the `?`, empty when there is none. */
-  readonly query: string
-  /** Names in small letters. */
-  readonly headers: IncomingHttpHeaders
-  readonly peer: Peer
-}
-
 export interface HttpRequest extends HttpHead {
   /** Expanded, where the request says that it is compressed. */
   readonly body: Buffer
-}
-
-export interface HttpReply {
-  readonly status: number
-  /** Names and values. */
-  readonly headers?: readonly (readonly [name: string, value: string])[]
-  readonly body?: string | Uint8Array
 }
 
 export interface HttpHandler {
@@ -71,20 +50,23 @@ const STREAMS_MAX = 100
 /** Of an HTTP/2 connection, in megabytes; Node's unit. */
 const SESSION_MEGABYTES_MAX = 10
 
+/** Longest time for a whole request, however steadily it comes. */
+const REQUEST_MS_MAX = 300_000
+
+/** Bodies that are being read or handled, of all connections together; beyond it requests have to come again. */
+const BODIES_BYTES_MAX = 268_435_456
+
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
-const ENCODINGS: Readonly<Record<string, Compression | 'identity'>> = {
-  gzip: 'gzip',
-  'x-gzip': 'gzip',
-  deflate: 'deflate',
-  zstd: 'zstd',
-  snappy: 'snappy',
-  identity: 'identity',
-  '': 'identity'
-}
-
-type Incoming = IncomingMessage | Http2ServerRequest
-type Outgoing = ServerResponse | Http2ServerResponse
+const ENCODINGS: ReadonlyMap<string, Compression | 'identity'> = new Map([
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['deflate', 'deflate'],
+  ['zstd', 'zstd'],
+  ['snappy', 'snappy'],
+  ['identity', 'identity'],
+  ['', 'identity']
+])
 
 export class HttpServer {
   readonly #settings: HttpServerSettings
@@ -92,22 +74,34 @@ export class HttpServer {
   readonly #handler: HttpHandler
   readonly #listener: SocketListener
   readonly #http1: Http1Server
-  readonly #http2: Http2Server | undefined
+  /** Made for the first connection that speaks it: Node's module takes 10 MB. */
+  #http2: Http2Server | undefined
   readonly #sessions = new Set<ServerHttp2Session>()
+  /** Connections on which it is for us to do something, and for how many requests. */
+  readonly #waiting = new Map<object, number>()
+  #bodyBytes = 0
 
   /** @throws {Error} When files of TLS cannot be used. */
   constructor(settings: HttpServerSettings, host: ListenerHost, handler: HttpHandler) {
     this.#settings = settings
     this.#host = host
     this.#handler = handler
-    const alpn = settings.http2 ? ['h2', 'http/1.1'] : ['http/1.1']
+    const alpn = settings.http2 ? ['h2', 'http/1.1', 'http/1.0'] : ['http/1.1', 'http/1.0']
     this.#listener = new SocketListener({ ...settings, alpn }, host, socket => this.#take(socket))
     this.#http1 = this.#newHttp1()
-    this.#http2 = settings.http2 ? this.#newHttp2() : undefined
+  }
+
+  get host(): string {
+    return this.#settings.host
   }
 
   get port(): number {
     return this.#listener.port
+  }
+
+  /** Longest body that is taken. */
+  get bodyBytesMax(): number {
+    return this.#settings.bodyBytesMax
   }
 
   get connections(): number {
@@ -128,21 +122,15 @@ export class HttpServer {
   /** Finds out which protocol a connection speaks. */
   #take(socket: Socket | TLSSocket): void {
     const { idleTimeoutMs } = this.#settings
-    if (idleTimeoutMs > 0) {
-      socket.setTimeout(idleTimeoutMs, () => {
-        this.#host.connectionEnded('idle')
-        socket.destroy()
-      })
-    }
+    if (idleTimeoutMs > 0) socket.setTimeout(idleTimeoutMs, () => this.#idle(socket))
     const protocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined
-    if (this.#http2 !== undefined && protocol === 'h2') {
-      this.#http2.emit('connection', socket)
-    } else if (this.#http2 === undefined || typeof protocol === 'string') {
+    if (protocol === 'h2') this.#takeHttp2(socket)
+    else if (!this.#settings.http2 || typeof protocol === 'string') {
       this.#http1.emit('connection', socket)
-    } else this.#sniff(socket, this.#http2)
+    } else this.#sniff(socket)
   }
 
-  #sniff(socket: Socket, http2: Http2Server): void {
+  #sniff(socket: Socket): void {
     let begin: Buffer = Buffer.alloc(0)
     const look = (bytes: Buffer): void => {
       begin = begin.length === 0 ? bytes : Buffer.concat([begin, bytes])
@@ -152,11 +140,21 @@ export class HttpServer {
       socket.off('data', look)
       socket.pause()
       socket.unshift(begin)
-      const server = isLikePreface ? http2 : this.#http1
-      server.emit('connection', socket)
-      if (!isLikePreface) socket.resume()
+      if (isLikePreface) {
+        this.#takeHttp2(socket)
+        return
+      }
+      this.#http1.emit('connection', socket)
+      socket.resume()
     }
     socket.on('data', look)
+  }
+
+  #takeHttp2(socket: Socket): void {
+    // The socket does not notice what goes on in its session, which has a timer of its own.
+    socket.setTimeout(0)
+    this.#http2 ??= this.#newHttp2()
+    this.#http2.emit('connection', socket)
   }
 
   #newHttp1(): Http1Server {
@@ -164,18 +162,26 @@ export class HttpServer {
       idleTimeoutMs,
       server: { keepalive }
     } = this.#settings
-    const server = createHttp1({
+    const server = process.getBuiltinModule('node:http').createServer({
       maxHeaderSize: HEADER_BYTES_MAX,
       keepAliveTimeout: idleTimeoutMs,
       headersTimeout: idleTimeoutMs,
-      requestTimeout: 0,
-      ...(idleTimeoutMs > 0 ? { connectionsCheckingInterval: 1000 } : {})
+      requestTimeout: idleTimeoutMs > 0 ? REQUEST_MS_MAX : 0,
+      connectionsCheckingInterval: 1000,
+      requireHostHeader: false
     })
+    // It gets its connections from elsewhere; so the watch over their requests has to be started.
+    server.emit('listening')
     server.maxHeadersCount = HEADERS_MAX
-    if (!keepalive) server.maxRequestsPerSocket = 1
-    server.on('request', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.timeout = idleTimeoutMs
+    server.on('timeout', socket => this.#idle(socket))
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
+      response.on('error', () => undefined)
+      void this.#serve(new Http1Incoming(request, response, keepalive, this.#host.clock))
+    }
+    server.on('request', serve)
     // The body is wanted only when the head is.
-    server.on('checkContinue', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('checkContinue', serve)
     server.on('clientError', (cause: NodeJS.ErrnoException, socket) => {
       if (cause.code === 'ECONNRESET' || !socket.writable) {
         socket.destroy()
@@ -194,51 +200,88 @@ export class HttpServer {
   }
 
   #newHttp2(): Http2Server {
-    const server = createHttp2({
+    const server = process.getBuiltinModule('node:http2').createServer({
       maxSessionMemory: SESSION_MEGABYTES_MAX,
       maxHeaderListPairs: HEADERS_MAX,
       settings: { maxConcurrentStreams: STREAMS_MAX, maxHeaderListSize: HEADER_BYTES_MAX }
     })
     server.on('session', session => {
       this.#sessions.add(session)
+      const { idleTimeoutMs } = this.#settings
+      session.setTimeout(idleTimeoutMs)
+      session.on('timeout', () => this.#idle(session))
       session.once('close', () => this.#sessions.delete(session))
       session.on('error', () => this.#host.connectionEnded('malformed_request'))
     })
-    server.on('request', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('stream', (stream, headers) => {
+      // Its type says less than it is.
+      void this.#serve(new Http2Incoming(stream as ServerHttp2Stream, headers, this.#host.clock))
+    })
     server.on('sessionError', () => undefined)
     return server
   }
 
-  async #serve(incoming: Incoming, outgoing: Outgoing): Promise<void> {
-    incoming.on('error', () => undefined)
-    outgoing.on('error', () => undefined)
-    const head = headOf(incoming)
-    const reply = await this.#replyTo(head, incoming, outgoing)
-    if (reply !== undefined) send(reply, head, incoming, outgoing)
+  /** Ends a connection on which nothing comes, unless it waits for us. */
+  #idle(connection: Socket | ServerHttp2Session): void {
+    if (connection.destroyed || this.#waiting.has(connection)) return
+    this.#host.connectionEnded('idle')
+    connection.destroy()
+  }
+
+  async #serve(incoming: Incoming): Promise<void> {
+    incoming.body.on('error', () => undefined)
+    this.#hold(incoming)
+    try {
+      const reply = await this.#replyTo(incoming)
+      if (reply !== undefined) incoming.answer(reply)
+    } finally {
+      this.#release(incoming)
+    }
+  }
+
+  #hold({ connection }: Incoming): void {
+    this.#waiting.set(connection, (this.#waiting.get(connection) ?? 0) + 1)
+  }
+
+  #release({ connection }: Incoming): void {
+    const left = (this.#waiting.get(connection) ?? 1) - 1
+    if (left > 0) this.#waiting.set(connection, left)
+    else this.#waiting.delete(connection)
   }
 
   /** Undefined when the connection is gone. */
-  async #replyTo(
-    head: HttpHead,
-    incoming: Incoming,
-    outgoing: Outgoing
-  ): Promise<HttpReply | undefined> {
+  async #replyTo(incoming: Incoming): Promise<HttpReply | undefined> {
+    const { head } = incoming
     const refusal = await this.#handler.check?.(head)
     if (refusal !== undefined) return refusal
     const { bodyBytesMax } = this.#settings
     if (Number(head.headers['content-length'] ?? 0) > bodyBytesMax) return this.#tooLarge()
-    const encoding = ENCODINGS[head.headers['content-encoding']?.trim().toLowerCase() ?? '']
+    const encoding = ENCODINGS.get(head.headers['content-encoding']?.trim().toLowerCase() ?? '')
     if (encoding === undefined) return { status: 415 }
+    if (this.#host.paused) return this.#busy('paused')
+    if (this.#bodyBytes > BODIES_BYTES_MAX) return this.#busy('busy')
     await this.#host.ready()
-    if (incoming.httpVersionMajor === 1 && head.headers.expect !== undefined) {
-      ;(outgoing as ServerResponse).writeContinue()
-    }
-    const body = await readBody(incoming, bodyBytesMax)
+    incoming.welcome()
+    this.#release(incoming)
+    const body = await this.#readBody(incoming.body)
+    this.#hold(incoming)
     if (body === 'aborted') return undefined
     if (body === 'too_large') return this.#tooLarge()
-    if (encoding === 'identity') return this.#handler.handle({ ...head, body })
     try {
-      const expanded = await expand(encoding, body, bodyBytesMax)
+      return await this.#handle(head, body, encoding)
+    } finally {
+      this.#bodyBytes -= body.length
+    }
+  }
+
+  async #handle(
+    head: HttpHead,
+    body: Buffer,
+    encoding: Compression | 'identity'
+  ): Promise<HttpReply> {
+    if (encoding === 'identity' || body.length === 0) return this.#handler.handle({ ...head, body })
+    try {
+      const expanded = await expand(encoding, body, this.#settings.bodyBytesMax)
       return await this.#handler.handle({ ...head, body: expanded })
     } catch (cause) {
       if (!(cause instanceof CompressionError)) throw cause
@@ -248,62 +291,37 @@ export class HttpServer {
     }
   }
 
+  /** Its bytes are counted in `#bodyBytes` where it comes whole. */
+  async #readBody(incoming: Readable): Promise<Buffer | 'aborted' | 'too_large'> {
+    const { bodyBytesMax } = this.#settings
+    const pieces: Buffer[] = []
+    let length = 0
+    const end = await new Promise<'whole' | 'aborted' | 'too_large'>(resolve => {
+      incoming.on('data', (piece: Buffer) => {
+        length += piece.length
+        this.#bodyBytes += piece.length
+        if (length <= bodyBytesMax) pieces.push(piece)
+        else resolve('too_large')
+      })
+      incoming.once('end', () => resolve('whole'))
+      incoming.once('close', () => resolve('aborted'))
+    })
+    if (end !== 'whole') {
+      this.#bodyBytes -= length
+      incoming.removeAllListeners('data').resume()
+      return end
+    }
+    const [first] = pieces
+    return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
+  }
+
+  #busy(reason: string): HttpReply {
+    this.#host.connectionEnded(reason)
+    return { status: 503, headers: [['Retry-After', '1']] }
+  }
+
   #tooLarge(): HttpReply {
     this.#host.connectionEnded('body_too_large')
     return { status: 413 }
   }
-}
-
-function headOf(incoming: Incoming): HttpHead {
-  const { method = 'GET', url = '/', headers, socket } = incoming
-  const mark = url.indexOf('?')
-  return {
-    method,
-    path: mark < 0 ? url : url.slice(0, mark),
-    query: mark < 0 ? '' : url.slice(mark + 1),
-    headers,
-    peer: { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 }
-  }
-}
-
-async function readBody(
-  incoming: Incoming,
-  bytesMax: number
-): Promise<Buffer | 'aborted' | 'too_large'> {
-  const pieces: Buffer[] = []
-  let length = 0
-  return new Promise(resolve => {
-    incoming.on('data', (piece: Buffer) => {
-      length += piece.length
-      if (length <= bytesMax) pieces.push(piece)
-      else resolve('too_large')
-    })
-    incoming.once('end', () => {
-      const [first] = pieces
-      resolve(pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces))
-    })
-    incoming.once('close', () => resolve('aborted'))
-  })
-}
-
-function send(
-  { status, headers = [], body = '' }: HttpReply,
-  head: HttpHead,
-  incoming: Incoming,
-  outgoing: Outgoing
-): void {
-  if (outgoing.destroyed || outgoing.headersSent) return
-  outgoing.statusCode = status
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body
-  for (const [name, value] of headers) outgoing.setHeader(name, value)
-  if (status !== 204) outgoing.setHeader('Content-Length', bytes.length)
-  const isWhole = incoming.complete
-  // What is left of a body that nobody wants is not read.
-  if (!isWhole && incoming.httpVersionMajor === 1) outgoing.setHeader('Connection', 'close')
-  const end = outgoing.end.bind(outgoing) as (chunk: Uint8Array, done: () => void) => void
-  end(head.method === 'HEAD' ? Buffer.alloc(0) : bytes, () => {
-    if (isWhole) return
-    if ('stream' in incoming) incoming.stream.close()
-    else incoming.socket.destroySoon()
-  })
 }

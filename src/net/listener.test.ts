@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { connect as connectTo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
-import { readFileSync } from 'node:fs'
 import { certificates } from '../../test/harness/certificates.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { needs } from '../../test/harness/peers.ts'
@@ -34,6 +41,8 @@ class Site {
   readonly open: ServerConnection[] = []
   paused = false
   room: Promise<void> | undefined
+  /** What the handler has to do before it takes more. */
+  work: Promise<void> | undefined
   readonly listener: StreamListener
   readonly folder = mkdtempSync(join(tmpdir(), 'spillway-listener-'))
 
@@ -49,6 +58,7 @@ class Site {
           data: bytes => {
             this.received += bytes.toString()
             connection.write(bytes.toString().toUpperCase())
+            return this.work
           },
           end: () => void this.ended.push('end'),
           closed: () => void this.ended.push('closed')
@@ -381,4 +391,26 @@ test('a storm of connections that all close again leaves nothing', async t => {
   await until(() => site.listener.connections === 0)
   assert.equal(site.received.length, 500)
   assert.equal(site.ended.filter(what => what === 'closed').length, 500)
+})
+
+test('a connection whose handler has work to do is not read, whatever the others do', async t => {
+  const site = await new Site(t).start()
+  const work = Promise.withResolvers<void>()
+  const [busy, idle] = [site.client(t), site.client(t)]
+  site.work = work.promise
+  busy.socket.write('one ')
+  await until(() => busy.got === 'ONE ')
+  site.work = undefined
+  busy.socket.end('two ')
+  idle.socket.write('three ')
+  await until(() => idle.got === 'THREE ')
+  // Going on after a pause must not wake it.
+  site.listener.pause()
+  site.listener.resume()
+  idle.socket.write('four ')
+  await until(() => idle.got === 'THREE FOUR ')
+  assert.deepEqual([site.received, site.ended], ['one three four ', []])
+  work.resolve()
+  await until(() => site.ended.length === 2)
+  assert.deepEqual([site.received, site.ended], ['one three four two ', ['end', 'closed']])
 })

@@ -136,6 +136,10 @@ export class SocketListener {
     return this.#sockets.size
   }
 
+  get host(): string {
+    return this.#settings.host
+  }
+
   /** The port that it listens on; the given one, unless that was 0. */
   get port(): number {
     const address = this.#server.address()
@@ -251,6 +255,10 @@ export class StreamListener {
     this.#accept = accept
     this.#ioTimeoutMs = settings.server.ioTimeoutMs
     this.#listener = new SocketListener(settings, host, socket => this.#serve(socket))
+  }
+
+  get host(): string {
+    return this.#listener.host
   }
 
   get port(): number {

@@ -3,20 +3,31 @@ import type { PluginList } from '../plugin/catalog.ts'
 
 export const SHIPPED: PluginList = {
   input: {
+    collectd: async () => (await import('./inputs/collectd/collectd.ts')).collectd,
     cpu: async () => (await import('./inputs/cpu.ts')).cpu,
     disk: async () => (await import('./inputs/disk.ts')).disk,
     dummy: async () => (await import('./inputs/dummy.ts')).dummy,
+    elasticsearch: async () =>
+      (await import('./inputs/elasticsearch/elasticsearch.ts')).elasticsearch,
     exec: async () => (await import('./inputs/exec.ts')).exec,
+    forward: async () => (await import('./inputs/forward/forward.ts')).forward,
     head: async () => (await import('./inputs/head.ts')).head,
     health: async () => (await import('./inputs/health.ts')).health,
+    http: async () => (await import('./inputs/http/http.ts')).http,
     kmsg: async () => (await import('./inputs/kmsg.ts')).kmsg,
     mem: async () => (await import('./inputs/mem.ts')).mem,
+    mqtt: async () => (await import('./inputs/mqtt/mqtt.ts')).mqtt,
     netif: async () => (await import('./inputs/netif.ts')).netif,
     proc: async () => (await import('./inputs/proc.ts')).proc,
     random: async () => (await import('./inputs/random.ts')).random,
+    splunk: async () => (await import('./inputs/splunk/splunk.ts')).splunk,
+    statsd: async () => (await import('./inputs/statsd.ts')).statsd,
     stdin: async () => (await import('./inputs/stdin.ts')).stdin,
+    syslog: async () => (await import('./inputs/syslog/syslog.ts')).syslog,
     tail: async () => (await import('./inputs/tail/tail.ts')).tail,
-    thermal: async () => (await import('./inputs/thermal.ts')).thermal
+    tcp: async () => (await import('./inputs/tcp.ts')).tcp,
+    thermal: async () => (await import('./inputs/thermal.ts')).thermal,
+    udp: async () => (await import('./inputs/udp.ts')).udp
   },
   filter: {
     expect: async () => (await import('./filters/expect.ts')).expect,
@@ -36,9 +47,16 @@ export const SHIPPED: PluginList = {
     exit: async () => (await import('./outputs/exit.ts')).exit,
     file: async () => (await import('./outputs/file/file.ts')).file,
     flowcounter: async () => (await import('./outputs/flowcounter.ts')).flowcounter,
-    http: async () => (await import('./outputs/http.ts')).http,
+    forward: async () => (await import('./outputs/forward/forward.ts')).forward,
+    gelf: async () => (await import('./outputs/gelf.ts')).gelf,
+    http: async () => (await import('./outputs/http/http.ts')).http,
+    nats: async () => (await import('./outputs/nats.ts')).nats,
     null: async () => (await import('./outputs/null.ts')).nullOutput,
     plot: async () => (await import('./outputs/plot.ts')).plot,
-    stdout: async () => (await import('./outputs/stdout.ts')).stdout
+    stdout: async () => (await import('./outputs/stdout.ts')).stdout,
+    syslog: async () => (await import('./outputs/syslog/syslog.ts')).syslog,
+    tcp: async () => (await import('./outputs/tcp.ts')).tcp,
+    udp: async () => (await import('./outputs/udp.ts')).udp,
+    websocket: async () => (await import('./outputs/websocket/websocket.ts')).websocket
   }
 }

@@ -23,6 +23,7 @@ export class TestServer {
   /** Called for each request, counted from 1. */
   answer: (number: number) => Answer = () => ACCEPTED
   readonly #server: Server
+  readonly #sockets = new Set<Socket>()
 
   /** @param tls Has it speak TLS. */
   constructor(tls?: TlsOptions) {
@@ -33,7 +34,10 @@ export class TestServer {
   async listen(test: TestContext, address = '127.0.0.1'): Promise<this> {
     this.#server.listen(0, address)
     await once(this.#server, 'listening')
-    test.after(() => this.#server.close())
+    test.after(() => {
+      this.#server.close()
+      for (const socket of this.#sockets) socket.destroy()
+    })
     this.port = (this.#server.address() as AddressInfo).port
     return this
   }
@@ -56,7 +60,11 @@ export class TestServer {
     let pending = Buffer.alloc(0)
     this.connections++
     socket.on('error', () => {})
-    socket.on('close', () => this.closed++)
+    this.#sockets.add(socket)
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      this.closed++
+    })
     socket.on('data', (piece: Buffer) => {
       pending = Buffer.concat([pending, piece])
       const end = requestEnd(pending)

@@ -1,148 +1,38 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { test, type TestContext } from 'node:test'
-import { encodeEvent, EncodedInput, ODD_EVENTS } from '../../../test/harness/odd_events.ts'
+import { test } from 'node:test'
 import {
-  checkConfiguration,
-  type PipelineOptions,
-  startPipeline,
-  type TestPipeline
-} from '../../../test/harness/pipeline.ts'
-import type { Output, OutputPlugin } from '../../plugin/define.ts'
-import { type Delivery, drop, OK, retry } from '../../plugin/delivery.ts'
+  ACCEPTED,
+  type Answer,
+  HANG,
+  NO_BODY,
+  outputConfiguration,
+  type OutputRun,
+  RESET,
+  sendAndClose,
+  startOutput,
+  TestServer
+} from '../../../../test/harness/http_output.ts'
+import { encodeEvent, EncodedInput, ODD_EVENTS } from '../../../../test/harness/odd_events.ts'
+import { checkConfiguration, type PipelineOptions } from '../../../../test/harness/pipeline.ts'
+import { type Delivery, drop, OK, retry } from '../../../plugin/delivery.ts'
 import { http } from './http.ts'
 
-const NO_BODY = 'Content-Length: 0\r\n\r\n'
-const ACCEPTED = `HTTP/1.1 200 OK\r\n${NO_BODY}`
-const RECORDED = join(import.meta.dirname, '../../../test/parity/output_stdout')
-
-/** What the server does with a request: sends a text, or something else with the connection. */
-type Answer = string | ((socket: Socket) => void)
-
-/** A server of bytes, which answers as a real one would not. */
-class TestServer {
-  /** Whole requests as they came, heads and bodies. */
-  readonly requests: string[] = []
-  connections = 0
-  closed = 0
-  port = 0
-  /** Called for each request, counted from 1. */
-  answer: (number: number) => Answer = () => ACCEPTED
-  readonly #server: Server
-
-  constructor() {
-    this.#server = createServer(socket => this.#serve(socket))
-  }
-
-  async listen(test: TestContext, address = '127.0.0.1'): Promise<this> {
-    this.#server.listen(0, address)
-    await once(this.#server, 'listening')
-    test.after(() => this.#server.close())
-    this.port = (this.#server.address() as AddressInfo).port
-    return this
-  }
-
-  /** The requests, with `PORT` for the port. */
-  get seen(): string[] {
-    return this.requests.map(request => request.replaceAll(`:${this.port}`, ':PORT'))
-  }
-
-  /** The bodies of the requests. */
-  get bodies(): string[] {
-    return this.requests.map(request => request.slice(request.indexOf('\r\n\r\n') + 4))
-  }
-
-  #serve(socket: Socket): void {
-    let pending = Buffer.alloc(0)
-    this.connections++
-    socket.on('error', () => {})
-    socket.on('close', () => this.closed++)
-    socket.on('data', (piece: Buffer) => {
-      pending = Buffer.concat([pending, piece])
-      const end = requestEnd(pending)
-      if (end < 0) return
-      this.requests.push(pending.toString('utf8', 0, end))
-      pending = pending.subarray(end)
-      const answer = this.answer(this.requests.length)
-      if (typeof answer === 'string') socket.write(answer)
-      else answer(socket)
-    })
-  }
-}
-
-/** Where the first request ends, or -1 while a part of it is missing. */
-function requestEnd(bytes: Buffer): number {
-  const head = bytes.indexOf('\r\n\r\n')
-  if (head < 0) return -1
-  const length = /\ncontent-length: (\d+)/i.exec(bytes.toString('latin1', 0, head))?.[1]
-  const end = head + 4 + Number(length ?? 0)
-  return bytes.length < end ? -1 : end
-}
-
-function sendAndClose(answer: string): Answer {
-  return socket => void socket.end(answer)
-}
-
-const HANG: Answer = () => {}
-const RESET: Answer = socket => void socket.resetAndDestroy()
+const RECORDED = join(import.meta.dirname, '../../../../test/parity/output_stdout')
 
 function configuration(port: number, keys: string): string {
-  return `
-[SERVICE]
-    flush 1
-[INPUT]
-    name  lib
-    tag   app
-[OUTPUT]
-    name  http
-    match *
-    port  ${port}
-${keys}
-`
+  return outputConfiguration('http', port, keys)
 }
 
-interface HttpRun {
-  readonly run: TestPipeline
-  /** What the output answered, in order. */
-  readonly deliveries: Delivery[]
-  /** The output's log lines, with `PORT` for the port. */
-  lines(): string[]
-}
-
-async function start(
+function start(
   server: { readonly port: number },
   keys = '',
   options: PipelineOptions = {}
-): Promise<HttpRun> {
-  const deliveries: Delivery[] = []
-  const watched: OutputPlugin = {
-    ...http,
-    create: (values, context) => watch(http.create(values, context), deliveries)
-  }
-  const run = await startPipeline(configuration(server.port, keys), {
-    ...options,
-    plugins: [watched, ...(options.plugins ?? [])]
-  })
-  const prefix = '[output:http:http.0] '
-  const lines = (): string[] =>
-    run.log
-      .filter(line => line.includes(prefix))
-      .map(line => line.replace(prefix, '').replaceAll(`:${server.port}`, ':PORT').trimStart())
-  return { run, deliveries, lines }
-}
-
-function watch(output: Output, deliveries: Delivery[]): Output {
-  return {
-    ...output,
-    async flush(chunk) {
-      const delivery = await output.flush(chunk)
-      deliveries.push(delivery)
-      return delivery
-    }
-  }
+): Promise<OutputRun> {
+  return startOutput(http, server, keys, options)
 }
 
 /** A port of this machine that nobody listens on. */
@@ -158,61 +48,37 @@ async function closedPort(): Promise<number> {
 const NAME_RULE = "the name of a header may have letters, digits and !#$%&'*+.^_`|~- only"
 
 const REFUSED: readonly [keys: string, error: string][] = [
-  ['tls on', '11:9: Cannot set "tls" on output http: this version does not have it yet'],
-  [
-    'format msgpack',
-    '11:12: Cannot set "format" on output http: this version does not have msgpack yet'
-  ],
-  ['format GELF', '11:12: Cannot set "format" on output http: this version does not have gelf yet'],
-  [
-    'format otlp_json',
-    '11:12: Cannot set "format" on output http: value must be one of json, json_lines, json_stream: current value is "otlp_json"'
-  ],
   [
     'http_method GET',
     '11:17: Cannot set "http_method" on output http: value must be one of POST, PUT: current value is "GET"'
   ],
   [
-    'proxy http://a:1',
-    '11:11: Cannot set "proxy" on output http: this version does not have it yet'
+    'proxy a:1',
+    '11:11: Cannot set "proxy" on output http: could not parse proxy parameter: wanted is http://host:port'
   ],
   [
-    'compress gzip',
-    '11:14: Cannot set "compress" on output http: this version does not have it yet'
+    'compress lz4',
+    '11:14: Cannot set "compress" on output http: value must be one of gzip, snappy, zstd: current value is "lz4"'
   ],
   [
-    'http_user me',
-    '11:15: Cannot set "http_user" on output http: this version does not have it yet'
+    'aws_auth on',
+    '11:14: Cannot set "aws_auth" on output http: it comes with AWS, in a later version'
+  ],
+  [
+    'body_key $a',
+    '11:14: Cannot set "body_key" on output http: when setting body_key, headers_key is also required'
+  ],
+  [
+    'headers_key $a',
+    '11:17: Cannot set "headers_key" on output http: when setting headers_key, body_key is also required'
   ],
   [
     'oauth2.enable on',
-    '11:19: Cannot set "oauth2.enable" on output http: this version does not have it yet'
-  ],
-  ['aws_auth on', '11:14: Cannot set "aws_auth" on output http: this version does not have it yet'],
-  ['body_key $a', '11:14: Cannot set "body_key" on output http: this version does not have it yet'],
-  [
-    'headers_key $a',
-    '11:17: Cannot set "headers_key" on output http: this version does not have it yet'
+    '11:19: Cannot set "oauth2.enable" on output http: oauth2 requires token_url and client_id'
   ],
   [
-    'http.read_idle_timeout 5s',
-    '11:28: Cannot set "http.read_idle_timeout" on output http: this version does not have it yet'
-  ],
-  [
-    'net.io_timeout 5s',
-    '11:20: Cannot set "net.io_timeout" on output http: this version does not have it yet'
-  ],
-  [
-    'net.source_address 127.0.0.1',
-    '11:24: Cannot set "net.source_address" on output http: this version does not have it yet'
-  ],
-  [
-    'net.dns.mode TCP',
-    '11:18: Cannot set "net.dns.mode" on output http: this version does not have it yet'
-  ],
-  [
-    '_debug.http.request_headers on',
-    '11:33: Cannot set "_debug.http.request_headers" on output http: this version does not have it yet'
+    'net.source_address nowhere',
+    '11:24: Cannot set "net.source_address" on output http: value must be an IP address: current value is "nowhere"'
   ],
   [
     'host a b',
@@ -247,19 +113,15 @@ test('http refuses a port that there is not', async () => {
   ])
 })
 
-test('http takes keys that are not in this version where they have no effect', async () => {
+test('http takes keys that have no effect', async () => {
   const keys = [
-    'tls off',
     'tls.verify off',
     'http_passwd secret',
-    'http.read_idle_timeout 0',
-    'oauth2.enable off',
     'oauth2.token_url http://a/',
     'aws_auth no',
     'aws_region eu-north-1',
     'gelf_host_key host',
-    'net.io_timeout 0',
-    'net.dns.mode UDP',
+    'net.dns.mode TCP',
     'net.dns.resolver LEGACY'
   ]
   const text = configuration(80, keys.map(key => `    ${key}`).join('\n'))
@@ -399,22 +261,6 @@ test('http reports a date format that it does not know and writes seconds', asyn
   await run.stop()
   assert.deepEqual(server.bodies, ['[{"date":1700000000.123,"a":1}]'])
   assert.equal(lines()[0], "[error] unrecognized 'json_date_format' option. Using 'double'.")
-})
-
-test('http warns of a proxy in the environment that it does not use', async () => {
-  const warning =
-    '[ warn] HTTP_PROXY is set and not used: this version connects to the server itself'
-  const cases = [
-    ['HTTP_PROXY', '', [warning]],
-    ['http_proxy', '', [warning]],
-    ['HTTP_PROXY', '    net.proxy_env_ignore on', []]
-  ] as const
-  for (const [name, keys, expected] of cases) {
-    const environment = { [name]: 'http://proxy:3128' }
-    const { run, lines } = await start({ port: 9 }, keys, { environment })
-    await run.stop()
-    assert.deepEqual(lines(), expected, `${name} ${keys}`)
-  }
 })
 
 /** Of 1 700 000 000 seconds, when the chunk is flushed one second later. */
@@ -585,35 +431,37 @@ test('http sends again what it sent over a connection that the server had closed
   assert.deepEqual(server.bodies, ['[{"number":1}]', '[{"number":2}]', '[{"number":2}]'])
   assert.equal(server.connections, 2)
   assert.deepEqual(lines().slice(1, 3), [
-    '[error] broken connection to 127.0.0.1:PORT ?',
+    '[error] broken connection to 127.0.0.1:PORT: Connection reset by peer',
     '[error] could not flush records to 127.0.0.1:PORT (http_do=-1)'
   ])
 })
 
 const NOT_FLUSHED = '[error] could not flush records to 127.0.0.1:PORT (http_do=-1)'
-const BROKEN = ['[error] broken connection to 127.0.0.1:PORT ?', NOT_FLUSHED]
-const MALFORMED = ['[ warn] malformed HTTP response from 127.0.0.1:PORT', NOT_FLUSHED]
+const BROKEN = '[error] broken connection to 127.0.0.1:PORT:'
+const CLOSED = [`${BROKEN} closed by the remote`, NOT_FLUSHED]
+const WAS_RESET = [`${BROKEN} Connection reset by peer`, NOT_FLUSHED]
+const MALFORMED = [`${BROKEN} malformed HTTP response`, NOT_FLUSHED]
 
 const FAILURES: readonly [what: string, answer: Answer, reason: string, lines: string[]][] = [
-  ['is closed before the answer', sendAndClose(''), 'connection_reset', BROKEN],
-  ['is reset before the answer', RESET, 'connection_reset', BROKEN],
+  ['is closed before the answer', sendAndClose(''), 'connection_closed', CLOSED],
+  ['is reset before the answer', RESET, 'connection_reset', WAS_RESET],
   [
     'is closed within the head of the answer',
     sendAndClose('HTTP/1.1 200 OK\r\nContent-Le'),
-    'connection_reset',
-    BROKEN
+    'connection_closed',
+    CLOSED
   ],
   [
     'is closed within the body of the answer',
     sendAndClose('HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nhel'),
-    'connection_reset',
-    BROKEN
+    'connection_closed',
+    CLOSED
   ],
   [
     'is switched to another protocol',
     'HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
-    'connection_reset',
-    BROKEN
+    'connection_closed',
+    CLOSED
   ],
   ['gives no HTTP', 'what is this\r\n\r\n', 'malformed_answer', MALFORMED],
   [
@@ -668,7 +516,7 @@ test('http sends again when the host has no address', async () => {
   await run.until(() => deliveries.length === 1)
   assert.deepEqual(deliveries, [retry('unknown_host')])
   assert.deepEqual(lines(), [
-    "[ warn] getaddrinfo(host='a..b', err=4): Domain name not found",
+    "[ warn] getaddrinfo(host='a..b'): Domain name not found",
     '[error] no upstream connections available to a..b:PORT'
   ])
   await run.stop()
@@ -719,7 +567,7 @@ for (const [what, answer] of [
     await run.until(() => deliveries.length === 1)
     assert.deepEqual(deliveries, [retry('timeout')])
     assert.deepEqual(lines(), [
-      '[error] response timeout reached (elapsed=60s, limit=60s)',
+      `${BROKEN} response timeout reached (elapsed=60s, limit=60s)`,
       NOT_FLUSHED
     ])
     await run.until(() => server.closed === 1)
