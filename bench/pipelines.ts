@@ -193,7 +193,7 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       name: 'relay',
       summary: 'forward, PackedForward of 500 with ack → forward with ack',
       protocol: 'forward',
-      records: 1_500_000,
+      records: 3_000_000,
       to: 'forward',
       config: ({ port, sinkPort }) => `${FAST_FLUSH}
 [INPUT]
@@ -214,7 +214,7 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       name: 'forward',
       summary: 'forward, PackedForward of 500 with ack → file json',
       protocol: 'forward',
-      records: 1_000_000,
+      records: 2_000_000,
       to: 'file',
       config: paths => serverToFile(paths, 'forward', '')
     },
@@ -223,7 +223,7 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       name: 'syslog',
       summary: 'syslog over TCP, rfc5424 regex → file json',
       protocol: 'syslog',
-      records: 500_000,
+      records: 2_000_000,
       to: 'file',
       config: paths => serverToFile(paths, 'syslog', '    mode   tcp\n    parser syslog-rfc5424\n')
     },
@@ -232,7 +232,7 @@ export function works({ apache, docker, raw }: LogFiles): Work[] {
       name: 'http',
       summary: 'http, JSON arrays of 300 records → file json',
       protocol: 'http',
-      records: 600_000,
+      records: 1_800_000,
       to: 'file',
       config: paths => serverToFile(paths, 'http', '')
     },

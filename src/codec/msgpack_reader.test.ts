@@ -21,6 +21,7 @@ import {
   typeOf,
   uint16,
   uint32,
+  ValueScanner,
   type ValueType
 } from './msgpack_reader.ts'
 import { Extension, Float } from './msgpack_writer.ts'
@@ -202,4 +203,27 @@ test('text is valid when it is UTF-8', () => {
 test('unsigned numbers are read big endian', () => {
   const bytes = Buffer.from('ff80000001', 'hex')
   assert.deepEqual([uint16(bytes, 0), uint32(bytes, 1)], [0xff80, 0x80000001])
+})
+
+test('values that come in pieces are scanned as when they come whole', () => {
+  const bytes = Buffer.concat(FORMS.map(([hex]) => Buffer.from(hex, 'hex')))
+  for (let piece = 1; piece < bytes.length; piece++) {
+    const scanner = new ValueScanner()
+    const ends: number[] = []
+    scanner.start(0)
+    for (let end = piece; end < bytes.length + piece; end += piece) {
+      const limit = Math.min(end, bytes.length)
+      while (scanner.at < limit) {
+        assert.ok(scanner.scan(bytes, limit))
+        if (scanner.pending > 0 || scanner.at > limit) break
+        ends.push(scanner.at)
+        scanner.start(scanner.at)
+      }
+    }
+    let at = 0
+    assert.deepEqual(
+      ends,
+      FORMS.map(([hex]) => (at += hex.length / 2))
+    )
+  }
 })

@@ -126,28 +126,97 @@ export function skip(bytes: Uint8Array, at: number): number {
 }
 
 /**
+ * Goes over values that may come in pieces and may be anything: no value is looked at twice, and how deep they nest or how
+ * long they say they are costs nothing.
+ */
+export class ValueScanner {
+  /** Where the next value starts; beyond the bytes that are there when one is cut. */
+  at = 0
+  /** Values that are still to come. */
+  pending = 0
+  /** Arrays and maps so far: values do not nest deeper than that. */
+  containers = 0
+
+  /** Begins with one value at `at`. */
+  start(at: number): void {
+    this.at = at
+    this.pending = 1
+    this.containers = 0
+  }
+
+  /**
+   * Goes on up to `end`. The value is complete when `pending` is 0 and `at` not beyond `end`.
+   *
+   * @returns False when this is not MessagePack.
+   */
+  scan(bytes: Uint8Array, end: number): boolean {
+    let { at, pending } = this
+    while (pending > 0 && at < end) {
+      const byte = bytes[at]
+      const size = FIXED_SIZE[byte]
+      if (size > 0) {
+        at += size
+        pending--
+      } else if (byte < 0xa0) {
+        pending += byte < 0x90 ? (byte & 0x0f) * 2 - 1 : (byte & 0x0f) - 1
+        this.containers++
+        at++
+      } else {
+        const header = headerSize(byte)
+        if (header === 1) return false
+        if (at + header > end) break
+        const count = contentCount(bytes, at)
+        at += header
+        pending--
+        if (byte < 0xdc) at += count
+        else {
+          pending += byte < 0xde ? count : count * 2
+          this.containers++
+        }
+      }
+    }
+    this.at = at
+    this.pending = pending
+    return true
+  }
+}
+
+const checker = new ValueScanner()
+
+/**
  * The position after the value at `at`, or -1 when it is not complete before `end`,
  * or -2 when it is not MessagePack or nests deeper than `NESTING_MAX`.
  */
-export function skipChecked(bytes: Uint8Array, at: number, end: number, depth = 0): number {
-  if (depth > NESTING_MAX) return -2
-  if (at >= end) return -1
-  const byte = bytes[at]
-  if (byte === 0xc1) return -2
-  const header = headerSize(byte)
-  if (at + header > end) return -1
-  const count = contentCount(bytes, at)
-  const type = typeOf(byte)
-  if (type !== 'array' && type !== 'map') {
-    const next = at + header + count
-    return next > end ? -1 : next
+export function skipChecked(bytes: Uint8Array, at: number, end: number): number {
+  checker.start(at)
+  if (!checker.scan(bytes, end)) return -2
+  if (checker.containers > NESTING_MAX && nestsTooDeep(bytes, at, Math.min(checker.at, end))) {
+    return -2
   }
-  let next = at + header
-  for (let left = type === 'map' ? count * 2 : count; left > 0; left--) {
-    next = skipChecked(bytes, next, end, depth + 1)
-    if (next < 0) return next
+  return checker.pending > 0 || checker.at > end ? -1 : checker.at
+}
+
+/** Whether a value that is well formed up to `end` nests deeper than `NESTING_MAX`. */
+function nestsTooDeep(bytes: Uint8Array, start: number, end: number): boolean {
+  /** Values that are left in each array and map around the next one. */
+  const left: number[] = []
+  let at = start
+  while (at < end) {
+    const byte = bytes[at]
+    const type = typeOf(byte)
+    const header = headerSize(byte)
+    if (at + header > end) return false
+    const count = contentCount(bytes, at)
+    if (left.length > 0) left[left.length - 1]--
+    at += header
+    if (type === 'array' || type === 'map') {
+      // The outermost one is at depth 0.
+      if (left.length > NESTING_MAX) return true
+      left.push(type === 'map' ? count * 2 : count)
+    } else at += count
+    while (left.at(-1) === 0) left.pop()
   }
-  return next
+  return false
 }
 
 /** The kind of value that a header byte introduces. */

@@ -82,8 +82,10 @@ class Site implements HttpHandler {
   }
 
   handle(request: HttpRequest): HttpReply | Promise<HttpReply> {
-    this.requests.push(request)
-    return this.reply(request)
+    // Its memory is used again.
+    const kept = { ...request, body: Buffer.from(request.body) }
+    this.requests.push(kept)
+    return this.reply(kept)
   }
 
   /** A connection on which these bytes are sent. */
@@ -400,7 +402,7 @@ test('a connection that is silent within the body of a later request is closed',
 })
 
 test('a head that comes too slowly is answered with 408', async t => {
-  const site = await new Site(t, { idleTimeoutMs: 300 }).start()
+  const site = await new Site(t, { idleTimeoutMs: 1500 }).start()
   const talk = site.talk(t, 'POST / HTTP/1.1\r\n')
   const timer = setInterval(() => talk.socket.write('X: y\r\n'), 100)
   t.after(() => clearInterval(timer))
@@ -409,7 +411,7 @@ test('a head that comes too slowly is answered with 408', async t => {
 })
 
 test('a connection that waits for our answer is not idle', async t => {
-  const site = await new Site(t, { idleTimeoutMs: 100 }).start()
+  const site = await new Site(t, { idleTimeoutMs: 400 }).start()
   const answers: PromiseWithResolvers<HttpReply>[] = []
   site.reply = () => {
     const answer = Promise.withResolvers<HttpReply>()
@@ -420,7 +422,7 @@ test('a connection that waits for our answer is not idle', async t => {
   const session = site.http2(t)
   const second = ask2(session, {}, 'hello')
   await until(() => answers.length === 2)
-  await new Promise(resolve => setTimeout(resolve, 250))
+  await new Promise(resolve => setTimeout(resolve, 900))
   for (const answer of answers) answer.resolve({ status: 201 })
   await until(() => talk.statuses.length === 1)
   assert.deepEqual([talk.statuses, (await second).status], [['201'], 201])
@@ -535,11 +537,11 @@ test('the preface of HTTP/2 may come byte by byte', async t => {
 })
 
 test('an HTTP/2 connection on which nothing comes is closed, one in use is not', async t => {
-  const site = await new Site(t, { idleTimeoutMs: 200 }).start()
+  const site = await new Site(t, { idleTimeoutMs: 600 }).start()
   const session = site.http2(t)
-  for (let turn = 0; turn < 6; turn++) {
+  for (let turn = 0; turn < 9; turn++) {
     await ask2(session, {}, 'hello')
-    await new Promise(resolve => setTimeout(resolve, 70))
+    await new Promise(resolve => setTimeout(resolve, 100))
   }
   assert.equal(session.destroyed, false)
   await until(() => session.destroyed)

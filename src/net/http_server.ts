@@ -9,6 +9,7 @@ import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:ht
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { allocateLasting } from '../codec/byte_kernel.ts'
 import { type Compression, CompressionError, expand } from '../codec/compression.ts'
 import {
   Http1Incoming,
@@ -30,7 +31,10 @@ export interface HttpServerSettings extends ListenerSettings {
 }
 
 export interface HttpRequest extends HttpHead {
-  /** Expanded, where the request says that it is compressed. */
+  /**
+   * Expanded, where the request says that it is compressed. The memory is used again when `handle` has returned, whether
+   * its promise is settled or not.
+   */
   readonly body: Buffer
 }
 
@@ -56,6 +60,12 @@ const REQUEST_MS_MAX = 300_000
 /** Bodies that are being read or handled, of all connections together; beyond it requests have to come again. */
 const BODIES_BYTES_MAX = 268_435_456
 
+/** Bodies up to this size are put together in one buffer, in the byte kernel's memory. */
+const SHARED_BYTES = 262_144
+
+/** Of all servers: what is in it is read at once. */
+let shared: Buffer | undefined
+
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 const ENCODINGS: ReadonlyMap<string, Compression | 'identity'> = new Map([
@@ -67,6 +77,12 @@ const ENCODINGS: ReadonlyMap<string, Compression | 'identity'> = new Map([
   ['identity', 'identity'],
   ['', 'identity']
 ])
+
+/** A body as it came. */
+interface BodyPieces {
+  readonly pieces: readonly Buffer[]
+  readonly length: number
+}
 
 export class HttpServer {
   readonly #settings: HttpServerSettings
@@ -276,13 +292,17 @@ export class HttpServer {
 
   async #handle(
     head: HttpHead,
-    body: Buffer,
+    body: BodyPieces,
     encoding: Compression | 'identity'
   ): Promise<HttpReply> {
-    if (encoding === 'identity' || body.length === 0) return this.#handler.handle({ ...head, body })
+    const { pieces, length } = body
+    if (encoding === 'identity' || length === 0) {
+      return this.#handler.handle({ ...head, body: join(pieces, length) })
+    }
     try {
-      const expanded = await expand(encoding, body, this.#settings.bodyBytesMax)
-      return await this.#handler.handle({ ...head, body: expanded })
+      const { bodyBytesMax } = this.#settings
+      const expanded = await expand(encoding, Buffer.concat(pieces), bodyBytesMax)
+      return await this.#handler.handle({ ...head, body: join([expanded], expanded.length) })
     } catch (cause) {
       if (!(cause instanceof CompressionError)) throw cause
       if (cause.reason === 'too_large') return this.#tooLarge()
@@ -292,7 +312,7 @@ export class HttpServer {
   }
 
   /** Its bytes are counted in `#bodyBytes` where it comes whole. */
-  async #readBody(incoming: Readable): Promise<Buffer | 'aborted' | 'too_large'> {
+  async #readBody(incoming: Readable): Promise<BodyPieces | 'aborted' | 'too_large'> {
     const { bodyBytesMax } = this.#settings
     const pieces: Buffer[] = []
     let length = 0
@@ -306,13 +326,10 @@ export class HttpServer {
       incoming.once('end', () => resolve('whole'))
       incoming.once('close', () => resolve('aborted'))
     })
-    if (end !== 'whole') {
-      this.#bodyBytes -= length
-      incoming.removeAllListeners('data').resume()
-      return end
-    }
-    const [first] = pieces
-    return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces)
+    if (end === 'whole') return { pieces, length }
+    this.#bodyBytes -= length
+    incoming.removeAllListeners('data').resume()
+    return end
   }
 
   #busy(reason: string): HttpReply {
@@ -324,4 +341,13 @@ export class HttpServer {
     this.#host.connectionEnded('body_too_large')
     return { status: 413 }
   }
+}
+
+/** New memory for each body of 85 KB had the garbage collector do a fifth of all work. */
+function join(pieces: readonly Buffer[], length: number): Buffer {
+  if (length > SHARED_BYTES) return Buffer.concat(pieces)
+  shared ??= allocateLasting(SHARED_BYTES)
+  let at = 0
+  for (const piece of pieces) at += piece.copy(shared, at)
+  return shared.subarray(0, length)
 }

@@ -15,6 +15,8 @@ export interface RemoteDefaults {
   readonly unixPath?: string | undefined
   /** Addresses go here first, as through a proxy that gets whole URLs. */
   readonly via?: { readonly host: string; readonly port: number } | undefined
+  /** Speaks TLS also where the key `tls` is off. */
+  readonly isSecure?: boolean
   /** No proxy of the environment: the protocol has one of its own. */
   readonly ignoresProxy?: boolean
 }
@@ -39,8 +41,12 @@ export interface Network {
   readonly port: number | undefined
   /** The remote, or the group of them that `upstream` names. */
   upstream(defaults: RemoteDefaults): Upstream
-  /** A remote that a URL names, such as a server of tokens; TLS as its scheme says, with the keys of the instance. */
-  remote(url: URL): Upstream
+  /**
+   * A remote that a URL names, such as a server of tokens; TLS as its scheme says, with the keys of the instance.
+   *
+   * @param connectTimeoutMs `net.connect_timeout` unless given.
+   */
+  remote(url: URL, connectTimeoutMs?: number): Upstream
   /** Sends a request and reads the answer; see net/http_client.ts. */
   exchange(connection: Connection, request: HttpRequestSettings): Promise<HttpAnswer>
   /** Sends datagrams to the remote. */

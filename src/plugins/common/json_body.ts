@@ -10,7 +10,6 @@
  *
  * @hot bench/pipelines.ts
  */
-import { allocateLasting, kernelBase } from '../../codec/byte_kernel.ts'
 import { MALFORMED, skipWhiteSpace, transcodeJson, TRUNCATED } from '../../codec/json_reader.ts'
 import { MsgpackWriter } from '../../codec/msgpack_writer.ts'
 import { EVENT_HEADER_BYTES, writeEventHeader } from '../../record/event.ts'
@@ -21,12 +20,6 @@ const OPEN_BRACE = 0x7b
 const OPEN_BRACKET = 0x5b
 const CLOSE_BRACKET = 0x5d
 const COMMA = 0x2c
-
-/**
- * Bodies up to this size are copied to the byte kernel's memory: reading arrays of 300 records takes 25 % less time. The
- * chunk's buffer has to have room for a whole one.
- */
-const WORK_BYTES = 262_144
 
 /** What was read of a body. */
 export interface JsonBody {
@@ -48,9 +41,7 @@ export type FinishEvent = (out: MsgpackWriter, mapAt: number) => void
 
 export class JsonBodyReader {
   readonly #other = new MsgpackWriter(256)
-  #work: Buffer | undefined
   #body: Buffer = EMPTY
-  #end = 0
   #out = this.#other
   #finish: FinishEvent | undefined
   #seconds = 0
@@ -64,8 +55,7 @@ export class JsonBodyReader {
    * @param timeMs Since the epoch.
    */
   read(body: Buffer, out: MsgpackWriter, timeMs: number, finish?: FinishEvent): JsonBody {
-    this.#body = this.#inKernel(body)
-    this.#end = body.length
+    this.#body = body
     this.#out = out
     this.#finish = finish
     this.#seconds = Math.floor(timeMs / 1000)
@@ -74,14 +64,13 @@ export class JsonBodyReader {
     this.#others = 0
     const start = out.length
     const end = body.length
-    const bytes = this.#body
     let at = this.#skipBetween(0)
     if (at === end) return this.#result('incomplete', 0)
     while (at < end) {
       const mark = out.length
       const events = this.#events
       const others = this.#others
-      const byte = bytes[at]
+      const byte = body[at]
       const isRecords = byte === OPEN_BRACE || byte === OPEN_BRACKET
       const next = byte === OPEN_BRACKET ? this.#array(at + 1) : this.#value(at)
       if (next === TRUNCATED) {
@@ -103,18 +92,10 @@ export class JsonBodyReader {
 
   /** The body's memory is free from then on. */
   #result(end: JsonBody['end'], takenBytes: number): JsonBody {
-    const restBytes = this.#end - takenBytes
+    const restBytes = this.#body.length - takenBytes
     this.#body = EMPTY
     this.#out = this.#other
     return { events: this.#events, others: this.#others, end, restBytes }
-  }
-
-  #inKernel(body: Buffer): Buffer {
-    if (body.length > WORK_BYTES) return body
-    this.#work ??= allocateLasting(WORK_BYTES)
-    if (kernelBase(this.#work) < 0) return body
-    body.copy(this.#work)
-    return this.#work
   }
 
   /** Reads the array whose bracket is before `at`. */
@@ -122,7 +103,7 @@ export class JsonBodyReader {
     const body = this.#body
     for (;;) {
       at = this.#skipBetween(at)
-      if (at === this.#end) return TRUNCATED
+      if (at === this.#body.length) return TRUNCATED
       if (body[at] === CLOSE_BRACKET) return at + 1
       at = this.#value(at)
       if (at < 0) return at
@@ -131,7 +112,7 @@ export class JsonBodyReader {
 
   #skipBetween(at: number): number {
     const body = this.#body
-    const end = this.#end
+    const end = this.#body.length
     at = skipWhiteSpace(body, at, end)
     while (at < end && body[at] === COMMA) at = skipWhiteSpace(body, at + 1, end)
     return at
@@ -143,11 +124,11 @@ export class JsonBodyReader {
     if (body[at] !== OPEN_BRACE) {
       this.#other.length = 0
       this.#others++
-      return transcodeJson(body, at, this.#end, this.#other)
+      return transcodeJson(body, at, this.#body.length, this.#other)
     }
     const mapAt = out.length + EVENT_HEADER_BYTES
     writeEventHeader(out, this.#seconds, this.#nanoseconds)
-    const next = transcodeJson(body, at, this.#end, out)
+    const next = transcodeJson(body, at, this.#body.length, out)
     if (next >= 0) {
       this.#events++
       this.#finish?.(out, mapAt)

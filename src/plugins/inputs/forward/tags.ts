@@ -17,6 +17,8 @@ export class Tags {
   readonly #fixed: string | undefined
   /** The longest unused first. */
   readonly #used = new Set<string>()
+  #latest: string | undefined
+  /** The tag that was read last, and its bytes. */
   #last = ''
   #lastBytes = Buffer.alloc(0)
 
@@ -37,14 +39,18 @@ export class Tags {
   }
 
   sink(tag: string, signal: Signal): EventSink {
+    if (tag !== this.#latest) this.#use(tag)
+    return this.#context.sink(tag, signal)
+  }
+
+  #use(tag: string): void {
     const used = this.#used
+    this.#latest = tag
     used.delete(tag)
     used.add(tag)
-    if (used.size > TAGS_MAX) {
-      const [oldest = ''] = used
-      used.delete(oldest)
-      this.#context.forget(oldest)
-    }
-    return this.#context.sink(tag, signal)
+    if (used.size <= TAGS_MAX) return
+    const [oldest = ''] = used
+    used.delete(oldest)
+    this.#context.forget(oldest)
   }
 }
