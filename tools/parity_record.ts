@@ -6,9 +6,8 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Option, OptionTable } from '../src/config/options.ts'
-import type { Plugin } from '../src/plugin/define.ts'
+import type { Plugin, PluginKind } from '../src/plugin/define.ts'
 import { networkOptions } from '../src/plugin/generic_options.ts'
-import type { PluginKind } from '../src/plugin/define.ts'
 
 const RECORD = join(import.meta.dirname, '../test/parity/options.json')
 

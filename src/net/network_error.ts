@@ -40,7 +40,8 @@ export function networkError(cause: unknown): NetworkError {
   if (cause instanceof AggregateError && cause.errors.length > 0) {
     return networkError(cause.errors[0])
   }
-  const { code = '', message = String(cause) } = cause as NodeJS.ErrnoException
+  if (!(cause instanceof Error)) return new NetworkError('network_error', String(cause))
+  const { code = '', message } = cause as NodeJS.ErrnoException
   const known = FAILURES[code]
   if (known !== undefined) return new NetworkError(...known)
   if (TLS_CODE.test(code)) return new NetworkError('tls_error', tlsWords(message))

@@ -82,7 +82,7 @@ export class Upstream {
         if (hasOther) continue
         throw error
       }
-      return await this.#run(endpoint, connection, action)
+      return this.#run(endpoint, connection, action)
     }
   }
 

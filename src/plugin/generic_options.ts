@@ -228,7 +228,7 @@ export const HTTP_SERVER_OPTIONS = {
 }
 
 /** Only Spillway has these; Fluent Bit has `upstream` for a few outputs. */
-export const CLIENT_HIDDEN_OPTIONS = {
+const CLIENT_HIDDEN_OPTIONS = {
   upstream: text({ doc: 'Group of endpoints: a file, or the name of one of upstream_servers' })
 }
 

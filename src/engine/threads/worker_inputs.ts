@@ -25,10 +25,10 @@ export class WorkerInputs implements RunningInput {
   }
 
   async drain(): Promise<void> {
-    await Promise.all(this.#workers.map(worker => worker.drain?.()))
+    await Promise.all(this.#workers.map(async worker => worker.drain?.()))
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#workers.map(worker => worker.stop?.()))
+    await Promise.all(this.#workers.map(async worker => worker.stop?.()))
   }
 }

@@ -103,7 +103,7 @@ export class JsonBodyReader {
     const body = this.#body
     for (;;) {
       at = this.#skipBetween(at)
-      if (at === this.#body.length) return TRUNCATED
+      if (at === body.length) return TRUNCATED
       if (body[at] === CLOSE_BRACKET) return at + 1
       at = this.#value(at)
       if (at < 0) return at
@@ -112,7 +112,7 @@ export class JsonBodyReader {
 
   #skipBetween(at: number): number {
     const body = this.#body
-    const end = this.#body.length
+    const end = body.length
     at = skipWhiteSpace(body, at, end)
     while (at < end && body[at] === COMMA) at = skipWhiteSpace(body, at + 1, end)
     return at
@@ -124,11 +124,11 @@ export class JsonBodyReader {
     if (body[at] !== OPEN_BRACE) {
       this.#other.length = 0
       this.#others++
-      return transcodeJson(body, at, this.#body.length, this.#other)
+      return transcodeJson(body, at, body.length, this.#other)
     }
     const mapAt = out.length + EVENT_HEADER_BYTES
     writeEventHeader(out, this.#seconds, this.#nanoseconds)
-    const next = transcodeJson(body, at, this.#body.length, out)
+    const next = transcodeJson(body, at, body.length, out)
     if (next >= 0) {
       this.#events++
       this.#finish?.(out, mapAt)

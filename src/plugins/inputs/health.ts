@@ -3,12 +3,12 @@
  * Source: Fluent Bit 5.1.1 plugins/in_health/health.c.
  * Differs: `tls on` is refused in this version; log lines about names and time-outs carry the prefix of the instance.
  */
-import { connect, isIP, type Socket, type TcpSocketConnectOpts } from 'node:net'
+import { connect, type Socket, type TcpSocketConnectOpts } from 'node:net'
 import type { Timer } from '../../base/clock.ts'
 import { flag } from '../../config/options.ts'
 import type { InputContext } from '../../plugin/context.ts'
+import type { ClientSettings } from '../../net/settings.ts'
 import { defineInput } from '../../plugin/define.ts'
-import { type ClientValues, clientValues } from '../common/client_values.ts'
 import { INTERVAL_OPTIONS, intervalInput, readInterval } from '../common/interval.ts'
 import { sendEvent } from '../common/send_event.ts'
 
@@ -33,8 +33,8 @@ export const health = defineInput({
     ...INTERVAL_OPTIONS
   },
   create(values, context) {
-    const client = clientValues(values)
-    if (client.tls) {
+    const { client, tls } = context.net
+    if (tls !== undefined) {
       throw context.invalid('tls', 'value must be off: this version checks health without TLS')
     }
     const report = {
@@ -42,7 +42,7 @@ export const health = defineInput({
       addsHost: values.add_host,
       addsPort: values.add_port
     }
-    const checks = new HealthChecks(addressOf(client, context), client, report, context)
+    const checks = new HealthChecks(addressOf(context), client, report, context)
     const timed = intervalInput(context, readInterval(values), () => checks.begin())
     return {
       start: () => timed.start(),
@@ -57,14 +57,14 @@ export const health = defineInput({
 /** Connections under way. A check may take longer than the interval: the next one does not wait for it. */
 class HealthChecks {
   readonly #address: TcpSocketConnectOpts
-  readonly #client: ClientValues
+  readonly #client: ClientSettings
   readonly #report: Report
   readonly #context: InputContext
   readonly #timers = new Map<Socket, Timer | undefined>()
 
   constructor(
     address: TcpSocketConnectOpts,
-    client: ClientValues,
+    client: ClientSettings,
     report: Report,
     context: InputContext
   ) {
@@ -98,11 +98,11 @@ class HealthChecks {
   #limit(socket: Socket): Timer | undefined {
     const { log, clock } = this.#context
     const { host, port } = this.#address
-    const seconds = this.#client['net.connect_timeout']
-    if (seconds <= 0) return undefined
-    return clock.after(seconds * 1000, () => {
-      const line = `connection to tcp://${host}:${port} timed out after ${seconds} seconds`
-      if (this.#client['net.connect_timeout_log_error']) log.error(line)
+    const { connectTimeoutMs: limitMs, reportsConnectTimeout } = this.#client
+    if (limitMs <= 0) return undefined
+    return clock.after(limitMs, () => {
+      const line = `connection to tcp://${host}:${port} timed out after ${limitMs / 1000} seconds`
+      if (reportsConnectTimeout) log.error(line)
       else log.debug(line)
       this.#end(socket, false)
     })
@@ -128,20 +128,17 @@ class HealthChecks {
 }
 
 /** Where to connect to, checked here as Node would throw later. */
-function addressOf(client: ClientValues, context: InputContext): TcpSocketConnectOpts {
-  const { host, port = 0, 'net.source_address': localAddress } = client
+function addressOf(context: InputContext): TcpSocketConnectOpts {
+  const { host, port = 0, client } = context.net
+  const { sourceAddress: localAddress, family } = client
   if (host === undefined) throw context.invalid('host', 'it is not set, it must name a TCP server')
   if (port < 0 || port > PORT_MAX) {
     throw context.invalid('port', `value must be 0 to ${PORT_MAX}: current value is "${port}"`)
   }
-  if (localAddress !== undefined && isIP(localAddress) === 0) {
-    const wanted = `value must be an IP address: current value is "${localAddress}"`
-    throw context.invalid('net.source_address', wanted)
-  }
   return {
     host,
     port,
-    ...(client.ipv6 ? { family: 6 } : {}),
+    ...(family === 6 ? { family } : {}),
     ...(localAddress === undefined ? {} : { localAddress })
   }
 }

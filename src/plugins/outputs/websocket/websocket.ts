@@ -20,7 +20,6 @@ import type { ChunkView, OutputContext } from '../../../plugin/context.ts'
 import { defineOutput } from '../../../plugin/define.ts'
 import { OK } from '../../../plugin/delivery.ts'
 import { dateFormatOf } from '../../../record/event_json.ts'
-import { clientValues } from '../../common/client_values.ts'
 import { deliver } from '../../common/deliver.ts'
 import { configuredHeaders, headerBytes } from '../../common/http_headers.ts'
 import { eventJsonOf, isMsgpackFormat, jsonFormatOption } from '../../common/json_format.ts'
@@ -62,7 +61,7 @@ export const websocket = defineOutput({
     const handshake = {
       path: pathOf(values, context),
       headers: configuredHeaders('header', values.header, context),
-      keepsAlive: clientValues(values)['net.keepalive'],
+      keepsAlive: context.net.client.keepalive,
       answerTimeoutMs: ANSWER_MS_MAX
     }
     const write = messageWriter(values, context)
