@@ -36,7 +36,10 @@ const START_FAILED = 255
  * Mistakes that stop a start and not a dry run: Fluent Bit's does not look for them, and the machine that checks a
  * configuration need not have all files of the one that runs it.
  */
-export const ONLY_WARNED_IN_DRY_RUN: ReadonlySet<string> = new Set(['CFG_UNKNOWN_PARSER'])
+export const ONLY_WARNED_IN_DRY_RUN: ReadonlySet<string> = new Set([
+  'CFG_TLS_FILES',
+  'CFG_UNKNOWN_PARSER'
+])
 
 /** Tells a program started by `--daemon` that it is in the background already. */
 const DAEMON_MARK = 'SPILLWAY_DAEMON'

@@ -194,6 +194,12 @@ export const ERROR_CODES = {
     cause: 'The plugin or section has no such key.',
     action: 'Correct the name; the message lists what is near.'
   },
+  CFG_TLS_FILES: {
+    summary: 'Files of TLS cannot be used',
+    cause:
+      'A file that a tls key names is not there, may not be read, or is no certificate or key that fits.',
+    action: 'Correct the key or the file. A dry run only warns, as in Fluent Bit.'
+  },
   CFG_UNKNOWN_OUTPUT: {
     summary: 'A route names an output that does not exist',
     cause: 'No output has this alias, instance name or plugin name.',

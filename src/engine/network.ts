@@ -30,6 +30,8 @@ export interface NetworkOwner {
   /** Replaces `${NAME}`. */
   expand(text: string): string
   invalid(key: string, message: string): ConfigError
+  /** Files of TLS cannot be used, which is no mistake where nothing is to start. */
+  badTlsFiles(message: string): ConfigError
   counter(name: string, help: string, labels: Readonly<Record<string, string>>): Counter
 }
 
@@ -341,7 +343,7 @@ export class InstanceNetwork implements Network {
       return make()
     } catch (cause) {
       if (!(cause instanceof Error)) throw cause
-      throw this.#owner.invalid('tls', cause.message)
+      throw this.#owner.badTlsFiles(cause.message)
     }
   }
 

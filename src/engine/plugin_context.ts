@@ -5,6 +5,7 @@ import type { Logger, LogLevel } from '../base/log.ts'
 import { suggest } from '../base/suggest.ts'
 import { ConfigError } from '../config/diagnostics.ts'
 import type { Environment } from '../config/env.ts'
+import type { ErrorCode } from '../config/error_codes.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
@@ -58,21 +59,21 @@ export function pluginContext(
   const label = labelOf(spec)
   const owner = `${kind} ${spec.plugin.name}`
   const log = logger(spec, kind, world.log)
-  const invalid: PluginContext['invalid'] = (key, message, index = 0) => {
+  const mistake = (code: ErrorCode, key: string, message: string, index = 0): ConfigError => {
     const written = spec.written.filter(property => property.key === key)[index]
-    return new ConfigError(
-      'CFG_BAD_VALUE',
-      `Cannot set "${key}" on ${owner}: ${message}`,
-      written?.at ?? spec.at,
-      'start'
-    )
+    const text = `Cannot set "${key}" on ${owner}: ${message}`
+    return new ConfigError(code, text, written?.at ?? spec.at, 'start')
   }
+  const invalid: PluginContext['invalid'] = (key, message, index) =>
+    mistake('CFG_BAD_VALUE', key, message, index)
   const expand = (text: string): string => environment.expand(text).text
   const network = (): Network => {
     const counter: NetworkOwner['counter'] = (name, help, labels) =>
       metrics.counter(name, help, { kind, name: label, ...labels })
     assert(world.Network !== undefined, 'BUG: the code for networks is not loaded')
-    return new world.Network(spec, { log, clock, expand, invalid, counter }, gate)
+    const badTlsFiles = (message: string): ConfigError => mistake('CFG_TLS_FILES', 'tls', message)
+    const own = { log, clock, expand, invalid, badTlsFiles, counter }
+    return new world.Network(spec, own, gate)
   }
   return {
     name: spec.name,

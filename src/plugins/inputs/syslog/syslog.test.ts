@@ -284,21 +284,9 @@ for (const [keys, key, message] of [
   ['', 'path', 'Unix path not defined, which the modes unix_tcp and unix_udp need'],
   ['mode unix_tcp\n    path /x\n    tls on', 'tls', 'mode unix_tcp has no TLS: mode tcp has'],
   ['path /x\n    unix_perm 9z', 'unix_perm', 'value must be octal: current value is "9z"'],
-  [
-    'mode tcp',
-    'parser',
-    'parser not set: there is no parser "syslog-rfc5424"; parsers_file of the service section names the file that has it'
-  ],
-  [
-    'path /x',
-    'parser',
-    'parser not set: there is no parser "syslog-rfc3164-local"; parsers_file of the service section names the file that has it'
-  ],
-  [
-    'mode udp\n    parser mine',
-    'parser',
-    'parser not set: there is no parser "mine"; parsers_file of the service section names the file that has it'
-  ],
+  ['mode tcp', 'parser', 'there is no parser "syslog-rfc5424": known parsers are none'],
+  ['path /x', 'parser', 'there is no parser "syslog-rfc3164-local": known parsers are none'],
+  ['mode udp\n    parser mine', 'parser', 'there is no parser "mine": known parsers are none'],
   [
     'mode tcp\n    buffer_chunk_size -1',
     'buffer_chunk_size',

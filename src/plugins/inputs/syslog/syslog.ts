@@ -143,10 +143,7 @@ function messageParser(values: SyslogValues, isUnix: boolean, context: InputCont
   const name = values.parser ?? (isUnix ? 'syslog-rfc3164-local' : 'syslog-rfc5424')
   const parser = context.parser(name)
   if (parser !== undefined) return new SyslogParser(parser, values.raw_message_key, context)
-  throw context.invalid(
-    'parser',
-    `parser not set: there is no parser "${name}"; parsers_file of the service section names the file that has it`
-  )
+  throw context.unknownParser('parser', name)
 }
 
 function reportFormat({ unknownFormat }: Settings, context: InputContext): void {
