@@ -33,6 +33,9 @@ export const READ_BLOCK_BYTES = 131_072
 /** Dead letters that are on their way to one output at once: those that wait for a retry must not hold up the others. */
 export const LETTERS_UNDER_WAY_MAX = 8
 
+/** Longest tag; Fluent Bit 5.1.1 include/fluent-bit/flb_input_chunk.h. */
+export const TAG_BYTES_MAX = 65_531
+
 /** Events of a threaded input are sent to the main thread when a tag has this many bytes of them. */
 export const THREAD_BATCH_BYTES = 262_144
 

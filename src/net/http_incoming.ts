@@ -32,6 +32,8 @@ export interface Incoming {
   readonly body: Readable
   /** What stands for the connection: the socket, or the session of HTTP/2. */
   readonly connection: object
+  /** Whether all of the body has come. An `end` does not say so: over HTTP/2 also a stream that is reset has one. */
+  readonly isWhole: boolean
   /** Tells a sender that waits for it that the body is wanted. */
   welcome(): void
   /** Sends the answer; nothing happens when the sender is gone. */
@@ -65,6 +67,10 @@ export class Http1Incoming implements Incoming {
     this.#clock = clock
   }
 
+  get isWhole(): boolean {
+    return this.body.complete
+  }
+
   welcome(): void {
     if (this.head.headers.expect !== undefined) this.#response.writeContinue()
   }
@@ -76,7 +82,7 @@ export class Http1Incoming implements Incoming {
     response.statusCode = status
     for (const [name, value] of headers) response.setHeader(name, value)
     if (status !== 204) response.setHeader('Content-Length', bytes.length)
-    const isWhole = this.body.complete
+    const { isWhole } = this
     if (!isWhole || !this.#keepalive) response.setHeader('Connection', 'close')
     if (!isWhole) {
       const socket = this.connection
@@ -129,6 +135,10 @@ export class Http2Incoming implements Incoming {
     this.body = stream
     this.connection = session ?? stream
     this.#clock = clock
+  }
+
+  get isWhole(): boolean {
+    return this.body.readableEnded && !this.body.aborted
   }
 
   welcome(): void {

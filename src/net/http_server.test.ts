@@ -460,6 +460,102 @@ test('a body is read when there is room', async t => {
   await until(() => talk.got.endsWith('hello'))
 })
 
+test('a sender that has ended its side still gets its answer, and its connection ends then', async t => {
+  const site = await new Site(t).start()
+  const answers: ((reply: HttpReply) => void)[] = []
+  site.reply = () => new Promise(resolve => answers.push(resolve))
+  const socket = connectTo({ port: site.server.port, host: '127.0.0.1', allowHalfOpen: true })
+  const talk = new Talk(t, socket, [])
+  socket.end('POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx')
+  await until(() => answers.length === 1)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  answers[0]?.({ status: 201 })
+  await until(() => talk.isClosed)
+  assert.deepEqual(talk.statuses, ['201'])
+  await until(() => site.server.connections === 0)
+})
+
+for (const [what, bytes] of Object.entries({
+  nothing: '',
+  'the begin of a preface': 'PRI',
+  'half a head': 'POST / HT',
+  'half a body': 'POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nx',
+  'a whole answered request': 'HEAD / HTTP/1.1\r\n\r\n'
+})) {
+  test(`a sender that ends its side after ${what} leaves no connection behind`, async t => {
+    const site = await new Site(t, { idleTimeoutMs: 0 }).start()
+    const socket = connectTo({ port: site.server.port, host: '127.0.0.1', allowHalfOpen: true })
+    const talk = new Talk(t, socket, [])
+    socket.end(bytes)
+    await until(() => talk.isClosed)
+    await until(() => site.server.connections === 0)
+  })
+}
+
+test('a long idle_timeout is allowed', async t => {
+  const site = await new Site(t, { idleTimeoutMs: 600_000 }).start()
+  const talk = site.talk(t, 'POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n')
+  await until(() => talk.statuses.length === 1)
+})
+
+/** A frame of HTTP/2. */
+function frame(type: number, flags: number, stream: number, content: Buffer): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(content.length, 0, 3)
+  head.writeUInt8(type, 3)
+  head.writeUInt8(flags, 4)
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, content])
+}
+
+const NOTHING = Buffer.alloc(0)
+/** POST, http, `/` by numbers of HPACK's table, and the authority `a`; ends the headers. */
+const POST = frame(1, 4, 1, Buffer.from([0x83, 0x86, 0x84, 0x41, 1, 0x61]))
+
+const ping = (word: string): Buffer => frame(6, 0, 0, Buffer.from(word))
+
+/** What ends a stream whose body is not whole. */
+const BREAKS: Readonly<Record<string, (socket: Socket) => void>> = {
+  'RST_STREAM without an error': socket => socket.write(frame(3, 0, 1, Buffer.alloc(4))),
+  'RST_STREAM with one': socket => socket.write(frame(3, 0, 1, Buffer.from([0, 0, 0, 8]))),
+  'the end of the connection': socket => socket.end(),
+  'a reset of the connection': socket => socket.resetAndDestroy()
+}
+
+for (const [what, end] of Object.entries(BREAKS)) {
+  test(`HTTP/2: half a body is no body after ${what}`, async t => {
+    const site = await new Site(t).start()
+    const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+    const half = frame(0, 0, 1, Buffer.from('half'))
+    const talk = site.talk(t, Buffer.concat([preface, frame(4, 0, 0, NOTHING), POST, half]))
+    await until(() => site.heads.length === 1)
+    talk.socket.write(ping('ahead---'))
+    await until(() => talk.got.includes('ahead---'))
+    end(talk.socket)
+    if (talk.socket.writable) talk.socket.write(ping('behind--'))
+    await until(() => talk.got.includes('behind--') || site.server.connections === 0)
+    for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
+    assert.equal(site.requests.length, 0)
+  })
+}
+
+test('HTTP/2: a body that comes and comes is ended', async t => {
+  const site = await new Site(t).start()
+  const session = site.http2(t)
+  const stream = session.request({ ':method': 'POST', ':path': '/' })
+  let code: number | undefined
+  stream.on('error', () => {})
+  stream.on('close', () => (code = stream.rstCode))
+  stream.write('x')
+  await until(() => site.heads.length === 1)
+  site.clock.advance(299_999)
+  await new Promise(resolve => session.ping(Buffer.alloc(8), resolve))
+  assert.equal(code, undefined)
+  site.clock.advance(1)
+  await until(() => code === constants.NGHTTP2_CANCEL)
+  assert.deepEqual([site.refused, site.requests.length], [['request_timeout'], 0])
+})
+
 test('HTTP/2 in clear by prior knowledge, many requests on one connection', async t => {
   const site = await new Site(t).start()
   const session = site.http2(t)

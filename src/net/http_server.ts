@@ -5,9 +5,8 @@
  * `import` of node:http would load all that it can export, undici among it: 18 MB instead of 3.
  */
 import type { IncomingMessage, Server as Http1Server, ServerResponse } from 'node:http'
-import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { Http2Server, Http2Stream, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { allocateLasting } from '../codec/byte_kernel.ts'
 import { type Compression, CompressionError, expand } from '../codec/compression.ts'
@@ -65,6 +64,9 @@ const SHARED_BYTES = 262_144
 
 /** Of all servers: what is in it is read at once. */
 let shared: Buffer | undefined
+
+/** Of RFC 9113, section 7. */
+const CANCEL = 8
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
@@ -141,9 +143,8 @@ export class HttpServer {
     if (idleTimeoutMs > 0) socket.setTimeout(idleTimeoutMs, () => this.#idle(socket))
     const protocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined
     if (protocol === 'h2') this.#takeHttp2(socket)
-    else if (!this.#settings.http2 || typeof protocol === 'string') {
-      this.#http1.emit('connection', socket)
-    } else this.#sniff(socket)
+    else if (!this.#settings.http2 || typeof protocol === 'string') this.#takeHttp1(socket)
+    else this.#sniff(socket)
   }
 
   #sniff(socket: Socket): void {
@@ -160,10 +161,16 @@ export class HttpServer {
         this.#takeHttp2(socket)
         return
       }
-      this.#http1.emit('connection', socket)
+      this.#takeHttp1(socket)
       socket.resume()
     }
     socket.on('data', look)
+  }
+
+  /** Who has ended its side still gets the answer that it waits for. */
+  #takeHttp1(socket: Socket): void {
+    socket.allowHalfOpen = true
+    this.#http1.emit('connection', socket)
   }
 
   #takeHttp2(socket: Socket): void {
@@ -181,7 +188,7 @@ export class HttpServer {
     const server = process.getBuiltinModule('node:http').createServer({
       maxHeaderSize: HEADER_BYTES_MAX,
       keepAliveTimeout: idleTimeoutMs,
-      headersTimeout: idleTimeoutMs,
+      headersTimeout: Math.min(idleTimeoutMs, REQUEST_MS_MAX),
       requestTimeout: idleTimeoutMs > 0 ? REQUEST_MS_MAX : 0,
       connectionsCheckingInterval: 1000,
       requireHostHeader: false
@@ -189,6 +196,8 @@ export class HttpServer {
     // It gets its connections from elsewhere; so the watch over their requests has to be started.
     server.emit('listening')
     server.maxHeadersCount = HEADERS_MAX
+    // Node's documentation has no word of it: `end` of a socket leaves its other side open while an answer is due.
+    Object.assign(server, { httpAllowHalfOpen: true })
     server.timeout = idleTimeoutMs
     server.on('timeout', socket => this.#idle(socket))
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
@@ -230,11 +239,23 @@ export class HttpServer {
       session.on('error', () => this.#host.connectionEnded('malformed_request'))
     })
     server.on('stream', (stream, headers) => {
+      this.#limit(stream)
       // Its type says less than it is.
       void this.#serve(new Http2Incoming(stream as ServerHttp2Stream, headers, this.#host.clock))
     })
     server.on('sessionError', () => undefined)
     return server
+  }
+
+  /** Ends a stream whose body does not come to an end; over HTTP/1.1 Node does it. */
+  #limit(stream: Http2Stream): void {
+    if (this.#settings.idleTimeoutMs === 0) return
+    const timer = this.#host.clock.after(REQUEST_MS_MAX, () => {
+      if (stream.readableEnded) return
+      this.#host.connectionEnded('request_timeout')
+      stream.close(CANCEL)
+    })
+    stream.once('close', () => timer.cancel())
   }
 
   /** Ends a connection on which nothing comes, unless it waits for us. */
@@ -279,10 +300,11 @@ export class HttpServer {
     await this.#host.ready()
     incoming.welcome()
     this.#release(incoming)
-    const body = await this.#readBody(incoming.body)
+    const body = await this.#readBody(incoming)
     this.#hold(incoming)
     if (body === 'aborted') return undefined
     if (body === 'too_large') return this.#tooLarge()
+    if (body === 'busy') return this.#busy('busy')
     try {
       return await this.#handle(head, body, encoding)
     } finally {
@@ -312,23 +334,25 @@ export class HttpServer {
   }
 
   /** Its bytes are counted in `#bodyBytes` where it comes whole. */
-  async #readBody(incoming: Readable): Promise<BodyPieces | 'aborted' | 'too_large'> {
+  async #readBody(incoming: Incoming): Promise<BodyPieces | 'aborted' | 'too_large' | 'busy'> {
     const { bodyBytesMax } = this.#settings
+    const { body } = incoming
     const pieces: Buffer[] = []
     let length = 0
-    const end = await new Promise<'whole' | 'aborted' | 'too_large'>(resolve => {
-      incoming.on('data', (piece: Buffer) => {
+    const end = await new Promise<'whole' | 'aborted' | 'too_large' | 'busy'>(resolve => {
+      body.on('data', (piece: Buffer) => {
         length += piece.length
         this.#bodyBytes += piece.length
-        if (length <= bodyBytesMax) pieces.push(piece)
-        else resolve('too_large')
+        if (length > bodyBytesMax) resolve('too_large')
+        else if (this.#bodyBytes > BODIES_BYTES_MAX) resolve('busy')
+        else pieces.push(piece)
       })
-      incoming.once('end', () => resolve('whole'))
-      incoming.once('close', () => resolve('aborted'))
+      body.once('end', () => resolve(incoming.isWhole ? 'whole' : 'aborted'))
+      body.once('close', () => resolve('aborted'))
     })
     if (end === 'whole') return { pieces, length }
     this.#bodyBytes -= length
-    incoming.removeAllListeners('data').resume()
+    body.removeAllListeners('data').resume()
     return end
   }
 

@@ -171,10 +171,11 @@ export class SocketListener {
   /** Takes no more connections and closes those that are open. */
   async stop(): Promise<void> {
     const { unix } = this.#settings
+    const wasListening = this.#server.listening
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     for (const socket of this.#sockets) socket.destroy()
-    if (this.#server.listening || unix === undefined) await closed
-    if (unix !== undefined) removeStale(unix.path)
+    await closed
+    if (unix !== undefined && wasListening) removeStale(unix.path)
   }
 
   #accept(socket: Socket): void {

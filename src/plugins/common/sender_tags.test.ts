@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { TAGS_IDLE_MAX } from '../../base/limits.ts'
+import { TAG_BYTES_MAX, TAGS_IDLE_MAX } from '../../base/limits.ts'
 import { MsgpackWriter } from '../../codec/msgpack_writer.ts'
 import type { EventSink, InputContext } from '../../plugin/context.ts'
 import { decodeEvents } from '../../record/event.ts'
@@ -70,6 +70,14 @@ test('events of one request go to the sinks of their tags; the receipt comes whe
       ['path', 2]
     ]
   )
+})
+
+test('a tag that is too long is cut', () => {
+  const engine = new Sinks()
+  const tags = new SenderTags('$t', engine.context)
+  write(tags, 'in', [{ t: 'x'.repeat(TAG_BYTES_MAX + 1) }])
+  tags.commit('in', 1, () => {})
+  assert.deepEqual(Object.keys(engine.taken), ['x'.repeat(TAG_BYTES_MAX)])
 })
 
 test('a request without events is answered at once', () => {

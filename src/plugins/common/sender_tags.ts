@@ -1,5 +1,5 @@
 /** Tags that senders choose: how they are written, and sinks for any number of them. */
-import { TAGS_IDLE_MAX } from '../../base/limits.ts'
+import { TAG_BYTES_MAX, TAGS_IDLE_MAX } from '../../base/limits.ts'
 import { contentCount, headerSize, isString, skip } from '../../codec/msgpack_reader.ts'
 import { MsgpackWriter } from '../../codec/msgpack_writer.ts'
 import type { EventSink, InputContext } from '../../plugin/context.ts'
@@ -105,7 +105,8 @@ function tagOf(key: Accessor, textOf: TagText, bytes: Buffer, mapAt: number): st
   const at = key.find(bytes, mapAt)
   if (at < 0 || !isString(bytes[at])) return ''
   const start = at + headerSize(bytes[at])
-  return textOf(bytes, start, start + contentCount(bytes, at))
+  // Longer ones are cut, as in Fluent Bit.
+  return textOf(bytes, start, start + Math.min(contentCount(bytes, at), TAG_BYTES_MAX))
 }
 
 function accessorOf(text: string, context: InputContext): Accessor {

@@ -26,6 +26,8 @@ class Site {
   /** Resolves `Receiver.resumed`; undefined while nobody waits for it. */
   resume: (() => void) | undefined
 
+  readonly leaving = new Set<ForwardConnection>()
+
   readonly sink: EventSink = {
     tag: '',
     writer: this.writer,
@@ -60,7 +62,8 @@ class Site {
       handshakeMs: 0,
       frameBytesMax: LIMIT,
       payloadBytesMax: LIMIT,
-      resumed: () => new Promise(resolve => (this.resume = resolve))
+      resumed: () => new Promise(resolve => (this.resume = resolve)),
+      leaving: this.leaving
     }
     const connection = {
       peer: { address: '', port: 0 },
@@ -128,14 +131,29 @@ test('no stream, however damaged, breaks a connection or gives events that are n
   }
 })
 
-test('a connection that is closed while a payload expands gives nothing', async () => {
+const GZIPPED = packed(['tag', gzipSync(ENTRIES), { compressed: 'gzip' }])
+
+test('what has come whole is taken when the sender leaves while it expands', async () => {
   const site = new Site()
   const connection = site.connect()
-  const work = connection.data(packed(['tag', gzipSync(ENTRIES), { compressed: 'gzip' }]))
+  const work = connection.data(Buffer.concat([GZIPPED, GZIPPED, GZIPPED.subarray(0, 9)]))
   site.isOpen = false
   connection.closed()
   await work
-  assert.deepEqual([site.events, site.dropped], [0, 1])
+  assert.deepEqual([site.events, site.dropped, site.leaving.size], [4, 1, 0])
+})
+
+test('what is not taken when the input stops is counted', async () => {
+  const site = new Site()
+  const connection = site.connect()
+  const work = connection.data(Buffer.concat([GZIPPED, GZIPPED]))
+  site.paused = true
+  while (site.resume === undefined) await new Promise(resolve => setImmediate(resolve))
+  connection.closed()
+  for (const leaving of site.leaving) leaving.finish()
+  site.resume()
+  await work
+  assert.deepEqual([site.events, site.dropped, site.leaving.size], [0, 2, 0])
 })
 
 test('a payload that has expanded while the input is held back waits', async () => {

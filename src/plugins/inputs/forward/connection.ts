@@ -40,6 +40,8 @@ export interface Receiver {
   readonly payloadBytesMax: number
   /** Resolves when the input is no longer held back. */
   resumed(): Promise<void>
+  /** Connections whose senders are gone and whose frames are not all taken yet. */
+  readonly leaving: Set<ForwardConnection>
 }
 
 /** Both are used within one turn only. */
@@ -53,6 +55,10 @@ export class ForwardConnection implements StreamHandler {
   readonly #acks: Acks
   #handshake: Handshake | undefined
   #handshakeTimer: Timer | undefined
+  /** True while a frame needs time. */
+  #isBusy = false
+  /** True when nothing more is taken. */
+  #isDone = false
   /** A wrong name of a compression is told of once. */
   #hasWarned = false
 
@@ -72,11 +78,20 @@ export class ForwardConnection implements StreamHandler {
     return this.#takeFrames()
   }
 
+  /** Most senders that want no acknowledgements leave as soon as they have sent: what has come whole is taken. */
   closed(): void {
+    this.#handshakeTimer?.cancel()
+    if (this.#isBusy) this.#receiver.leaving.add(this)
+    else this.finish()
+  }
+
+  /** Takes nothing more. */
+  finish(): void {
+    this.#isDone = true
     const { unread } = this.#splitter
     if (unread > 0) this.#receiver.context.dropped('incomplete', 1, unread)
-    this.#handshakeTimer?.cancel()
     this.#splitter.release()
+    this.#receiver.leaving.delete(this)
   }
 
   // --- the handshake
@@ -119,7 +134,7 @@ export class ForwardConnection implements StreamHandler {
     const { context } = this.#receiver
     let work: Promise<void> | undefined
     this.#acks.collect()
-    while (work === undefined && this.#connection.isOpen) {
+    while (work === undefined && !this.#isDone) {
       if (context.paused && splitter.unread > 0) work = this.#receiver.resumed()
       else if (splitter.next()) work = this.#takeFrame(splitter.bytes, splitter.start, splitter.end)
       else break
@@ -128,6 +143,8 @@ export class ForwardConnection implements StreamHandler {
     if (splitter.fault !== undefined) this.#refuseStream(splitter.fault)
     // A connection that is silent holds nothing.
     else if (work === undefined && splitter.unread === 0) splitter.release()
+    this.#isBusy = work !== undefined
+    if (work === undefined && this.#receiver.leaving.has(this)) this.finish()
     return work?.then(() => this.#takeFrames())
   }
 
@@ -200,8 +217,8 @@ export class ForwardConnection implements StreamHandler {
   ): Promise<void> {
     const { context, payloadBytesMax } = this.#receiver
     const content = await expand(kind, payload, payloadBytesMax).catch(faultOf)
-    while (context.paused) await this.#receiver.resumed()
-    if (!this.#connection.isOpen) context.dropped('incomplete', 1, payload.length)
+    while (context.paused && !this.#isDone) await this.#receiver.resumed()
+    if (this.#isDone) context.dropped('incomplete', 1, payload.length)
     else if (Buffer.isBuffer(content)) this.#store(content, tag, signal, receipt)
     else this.#refuse(lowerFirst(content.message), payload.length, content.reason)
   }
@@ -250,6 +267,7 @@ export class ForwardConnection implements StreamHandler {
   /** Gives up a frame and with it the connection: where the next one starts may not be known. */
   #refuse(fault: string, bytes: number, reason = 'malformed'): void {
     const line = `${fault}: the connection from ${this.#peer} is closed`
+    this.#isDone = true
     this.#receiver.refused.add(reason, 1, bytes, line)
     this.#splitter.release()
     // The frames before it are taken.

@@ -67,7 +67,8 @@ export const forward = defineInput({
       handshakeMs: context.net.server.acceptTimeoutMs,
       frameBytesMax: Math.max(chunkBytes, bytesMax),
       payloadBytesMax: bytesMax,
-      resumed: () => resumed.promise
+      resumed: () => resumed.promise,
+      leaving: new Set<ForwardConnection>()
     }
     const listener = context.net.listener(
       { port: PORT_DEFAULT, unix },
@@ -89,7 +90,11 @@ export const forward = defineInput({
         resumed.resolve()
         resumed = Promise.withResolvers()
       },
-      stop: () => listener.stop()
+      async stop() {
+        await listener.stop()
+        for (const connection of receiver.leaving) connection.finish()
+        resumed.resolve()
+      }
     }
   }
 })

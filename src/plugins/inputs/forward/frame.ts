@@ -8,6 +8,7 @@
  *
  * Source: Fluent Bit 5.1.1 plugins/in_forward/fw_prot.c fw_prot_process().
  */
+import { TAG_BYTES_MAX } from '../../../base/limits.ts'
 import { type Signal, SIGNALS } from '../../../base/signal.ts'
 import {
   contentCount,
@@ -19,9 +20,6 @@ import {
   skip,
   typeOf
 } from '../../../codec/msgpack_reader.ts'
-
-/** Longest tag of Fluent Bit's chunks. */
-const TAG_BYTES_MAX = 65_531
 
 export type FrameMode = 'message' | 'forward' | 'packed'
 
