@@ -209,7 +209,7 @@ export class InstanceNetwork implements Network {
       /^(?<scheme>https?):\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<host>\[[^\]]+\]|[^:/@]+)(?::(?<port>\d+))?\/?$/.exec(
         written
       )
-    if (match?.groups === undefined) {
+    if (match?.groups === undefined || Number(match.groups['port'] ?? 0) > PORT_MAX) {
       throw this.#owner.invalid(
         'net.proxy_env_ignore',
         'the proxy that HTTP_PROXY names must be like http://user:password@host:port; true ignores it'

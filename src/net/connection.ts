@@ -7,6 +7,11 @@ import type { EndpointSettings } from './settings.ts'
 /** Bytes that may come before somebody reads them. */
 const UNREAD_BYTES_MAX = 1_048_576
 
+/** Longest wait for a remote to take what was written, without `net.io_timeout`; what the system gives a silent one. */
+const STALL_MS_MAX = 900_000
+
+const CLOSED = 'closed by the remote'
+
 export class Connection {
   readonly socket: Socket
   readonly endpoint: EndpointSettings
@@ -30,9 +35,7 @@ export class Connection {
     this.#ioTimeoutMs = ioTimeoutMs
     this.#clock = clock
     socket.on('error', cause => this.#end(networkError(cause)))
-    socket.on('close', () =>
-      this.#end(new NetworkError('connection_closed', 'closed by the remote'))
-    )
+    socket.on('close', () => this.#end(new NetworkError('connection_closed', CLOSED)))
     // A remote that has ended its side takes nothing more.
     socket.on('end', () => socket.destroy())
   }
@@ -48,6 +51,7 @@ export class Connection {
 
   /** Resolves when the system has taken all pieces. */
   async write(...pieces: readonly Uint8Array[]): Promise<void> {
+    if (!this.isOpen) throw this.#failure ?? new NetworkError('connection_closed', CLOSED)
     const done = Promise.withResolvers<void>()
     const last = pieces.length - 1
     this.socket.cork()
@@ -59,7 +63,7 @@ export class Connection {
         )
     }
     this.socket.uncork()
-    await this.#guard(done, this.#ioTimeoutMs)
+    await this.#guard(done, this.#ioTimeoutMs || STALL_MS_MAX)
   }
 
   /**
@@ -80,6 +84,16 @@ export class Connection {
     } finally {
       this.#waiter = undefined
     }
+  }
+
+  /**
+   * Throws away what the remote sends, for those that never read: without it the end of the connection is not noticed
+   * behind such bytes, and the next write gets lost.
+   */
+  ignoreAnswers(): void {
+    if (this.#isReading) return
+    this.#isReading = true
+    this.socket.resume()
   }
 
   /** Hands back what was read and not used. */

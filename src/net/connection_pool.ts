@@ -65,10 +65,11 @@ export class ConnectionPool {
     this.#waiting.shift()?.resolve()
   }
 
-  /** Closes all; those in use fail with the reason `shutdown`. */
+  /** Closes all; those in use, and those that are being made, fail with the reason `shutdown`. */
   close(): void {
     this.#isClosed = true
     this.#timer?.cancel()
+    this.#connector.close()
     for (const { connection } of this.#idle.splice(0)) connection.close()
     for (const connection of this.#inUse) connection.close()
     for (const turn of this.#waiting.splice(0)) turn.resolve()

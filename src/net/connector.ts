@@ -22,6 +22,8 @@ export class Connector {
   readonly #clock: Clock
   readonly #tls: TlsFiles | undefined
   readonly #proxyTls: TlsFiles | undefined
+  /** Those under way. */
+  readonly #attempts = new Set<Attempt>()
 
   /** @throws {Error} When files of TLS cannot be used. */
   constructor(endpoint: EndpointSettings, settings: ClientSettings, log: Logger, clock: Clock) {
@@ -41,6 +43,7 @@ export class Connector {
   async connect(): Promise<Socket> {
     const { connectTimeoutMs: limitMs } = this.#settings
     const attempt = new Attempt()
+    this.#attempts.add(attempt)
     const timer =
       limitMs > 0
         ? this.#clock.after(limitMs, () => {
@@ -57,7 +60,13 @@ export class Connector {
       throw error
     } finally {
       timer?.cancel()
+      this.#attempts.delete(attempt)
     }
+  }
+
+  /** Gives up what is under way, with the reason `shutdown`. */
+  close(): void {
+    for (const attempt of this.#attempts) attempt.abandon(new NetworkError('shutdown', 'closed'))
   }
 
   async #connect(attempt: Attempt): Promise<Socket> {
@@ -77,7 +86,7 @@ export class Connector {
   /** Tries the addresses of a host one after the other. */
   async #open(host: string, port: number, attempt: Attempt): Promise<Socket> {
     const { sourceAddress, tcpKeepalive } = this.#settings
-    let failure: unknown
+    let failure: unknown = new NetworkError('unknown_host', 'Domain name not found')
     for (const address of await this.#addressesOf(host)) {
       if (attempt.isOver) break
       const options = { host: address, port, noDelay: true, autoSelectFamily: false }

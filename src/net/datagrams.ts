@@ -142,18 +142,24 @@ export class DatagramSender {
     socket.on('error', cause => {
       this.#refusal = networkError(cause)
     })
-    if (sourceAddress !== undefined) {
+    try {
+      if (sourceAddress !== undefined) {
+        await new Promise<void>((resolve, reject) => {
+          socket.once('error', reject)
+          socket.bind({ address: sourceAddress }, resolve)
+        })
+      }
       await new Promise<void>((resolve, reject) => {
-        socket.once('error', reject)
-        socket.bind({ address: sourceAddress }, resolve)
+        socket.connect(this.#port, address, (cause?: Error) => {
+          if (cause === undefined || cause === null) resolve()
+          else reject(cause)
+        })
       })
+    } catch (cause) {
+      socket.close()
+      this.#refusal = undefined
+      throw cause
     }
-    await new Promise<void>((resolve, reject) => {
-      socket.connect(this.#port, address, (cause?: Error) => {
-        if (cause === undefined || cause === null) resolve()
-        else reject(cause)
-      })
-    })
     return socket
   }
 }

@@ -289,3 +289,13 @@ test('an answer that is cut anywhere, or damaged at random, ends in an answer or
     if (cuts.includes(bytes)) assert.equal(typeof end, 'string', bytes.toString())
   }
 })
+
+test('a request over a connection that has ended fails at once', { timeout: 10_000 }, async t => {
+  const line = await Line.open(t)
+  line.server.destroy()
+  await until(() => line.connection.failure !== undefined)
+  assert.deepEqual(await failure(line.ask({ answerTimeoutMs: 0 })), [
+    'connection_closed',
+    'closed by the remote'
+  ])
+})

@@ -41,6 +41,11 @@ export function exchange(
   settings: HttpRequestSettings,
   clock: Clock
 ): Promise<HttpAnswer> {
+  // Node would wait for its end, which has been.
+  if (!connection.isOpen) {
+    const error = connection.failure ?? new NetworkError('connection_closed', CLOSED)
+    return Promise.reject(error)
+  }
   return new Exchange(connection, settings, clock).answer
 }
 

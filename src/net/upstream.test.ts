@@ -318,3 +318,48 @@ test('a remote that sends without being asked is bounded', async t => {
     .catch(reasonOf)
   assert.equal(await failed, 'protocol_error')
 })
+
+test('closing ends a connect that is under way', { timeout: 10_000 }, async t => {
+  const [a] = await three(t)
+  a.isSilent = true
+  const tls = { verify: false, verifyHostname: false, verifyClient: false }
+  const endpoints = [{ ...a.endpoint, tls }]
+  const { upstream, log } = site(t, [a], { endpoints }, { connectTimeoutMs: 0 })
+  const failed = upstream.use(ask).catch(reasonOf)
+  await until(() => a.requests === 1)
+  upstream.close()
+  assert.equal(await failed, 'shutdown')
+  await until(() => a.sockets.size === 0)
+  assert.deepEqual(log, [])
+})
+
+test('writing to a connection that has ended fails, and fails once', async t => {
+  const [a] = await three(t)
+  const { upstream } = site(t, [a])
+  const failed = upstream
+    .use(async connection => {
+      await ask(connection)
+      for (const socket of a.sockets) socket.destroy()
+      await until(() => connection.failure !== undefined)
+      await connection.write(Buffer.from('who'))
+    })
+    .catch(reasonOf)
+  assert.equal(await failed, 'connection_closed')
+  // A second rejection, which nobody handles, would come with the next turn.
+  await new Promise(resolve => setImmediate(resolve))
+})
+
+test('an answer of overload counts although another use has worked meanwhile', async t => {
+  const [a, b] = await three(t)
+  const { upstream } = site(t, [a, b], { mode: 'failover', ejectAfter: 2 })
+  const refuse = async (connection: Connection): Promise<void> => {
+    upstream.reportFailure(connection, new NetworkError('http_status_503', ''))
+  }
+  await upstream.use(refuse)
+  await upstream.use(async connection => {
+    await upstream.use(ask)
+    await refuse(connection)
+  })
+  await upstream.use(refuse)
+  assert.deepEqual(await names(upstream, 2), ['b', 'b'])
+})

@@ -33,6 +33,8 @@ interface Endpoint {
   readonly pool: ConnectionPool
   readonly name: string
   failures: number
+  /** All that there ever were. */
+  failuresEver: number
   /** Monotonic; 0 while it is in. */
   outUntilMs: number
 }
@@ -52,6 +54,7 @@ export class Upstream {
       pool: new ConnectionPool(endpoint, settings.client, log, clock),
       name: nameOf(endpoint),
       failures: 0,
+      failuresEver: 0,
       outUntilMs: 0
     }))
   }
@@ -102,10 +105,11 @@ export class Upstream {
     connection: Connection,
     action: (connection: Connection) => Promise<T>
   ): Promise<T> {
-    const failuresBefore = endpoint.failures
+    const { failuresEver } = endpoint
     try {
       const result = await action(connection)
-      if (endpoint.failures === failuresBefore) this.#worked(endpoint)
+      // Not what began before a failure, nor what was reported as one.
+      if (endpoint.failuresEver === failuresEver) this.#worked(endpoint)
       return result
     } catch (cause) {
       connection.close()
@@ -144,6 +148,7 @@ export class Upstream {
   #failed(endpoint: Endpoint, error: NetworkError): void {
     if (error.reason === 'shutdown') return
     endpoint.failures++
+    endpoint.failuresEver++
     if (this.#endpoints.length === 1 || endpoint.failures < this.#settings.ejectAfter) return
     const outMs = this.#outMs(endpoint)
     endpoint.outUntilMs = this.#clock.monotonic() + outMs

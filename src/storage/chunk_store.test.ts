@@ -146,7 +146,13 @@ test('a new file stands in the folder of its input, under the name of the chunk'
   const site = new Site(t)
   site.store.open(['tail.0'])
   const { tag, input } = ORIGIN
-  const chunk = { id: `${NAME}.flb`, tag, input: 'tail.0', routedTo: undefined, signal: 'logs' } as const
+  const chunk = {
+    id: `${NAME}.flb`,
+    tag,
+    input: 'tail.0',
+    routedTo: undefined,
+    signal: 'logs'
+  } as const
   site.store.newFile(chunk, input).append(PIECES[0], 3)
   assert.deepEqual(site.files(), [PATH])
   assert.deepEqual(site.read(PATH), Buffer.concat(BLOCKS.slice(0, 2)))

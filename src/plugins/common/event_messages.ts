@@ -30,6 +30,7 @@ export async function streamEvents(
 ): Promise<Delivery> {
   const { out } = encoder
   const dropped = new DroppedEvents()
+  connection.ignoreAnswers()
   out.clear()
   let event = 0
   for (let at = 0; at < chunk.length; at = skip(chunk, eventBodyAt(chunk, at)), event++) {

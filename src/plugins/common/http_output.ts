@@ -88,6 +88,9 @@ interface Attempt {
 
 type DebugValues = Values<typeof OUTPUT_HIDDEN_OPTIONS>
 
+/** Headers whose values are not for the log. */
+const SECRET = /auth|cookie|token|key|secret/i
+
 /** Sends requests to the server of an instance, or to the group of them. */
 export class HttpSender {
   readonly #settings: HttpSenderSettings
@@ -221,7 +224,7 @@ export class HttpSender {
   #logRequest({ method, path, headers, body }: Omit<HttpRequestSettings, 'answerTimeoutMs'>): void {
     if (this.#debug['_debug.http.request_headers'] === true) {
       const lines = headers.flatMap((name, at) =>
-        at % 2 === 0 ? `${name}: ${headers[at + 1]}` : []
+        at % 2 === 0 ? `${name}: ${SECRET.test(name) ? '***' : headers[at + 1]}` : []
       )
       this.#log.info(
         `[http] request headers\n${[`${method} ${path} HTTP/1.1`, ...lines].join('\n')}`

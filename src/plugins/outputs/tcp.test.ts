@@ -161,6 +161,21 @@ for (const format of ['json_lines', 'msgpack'] as const) {
   })
 }
 
+test('a receiver that talks and then ends is noticed before the next chunk', async t => {
+  const { run, receiver } = await start(t, 'format json_lines\n    json_date_key false', {
+    take: (_, socket) => {
+      if (socket === receiver.connections[0]) socket.end('thanks\n')
+    }
+  })
+  run.push('app.x', { n: 1 })
+  run.flush()
+  await run.until(() => receiver.connections[0]?.closed === true)
+  run.push('app.x', { n: 2 })
+  run.flush()
+  await run.until(() => receiver.received.toString() === '{"n":1}\n{"n":2}\n')
+  assert.equal(receiver.connections.length, 2)
+})
+
 test('what fails is sent again, whole', async t => {
   const port = await freePort()
   const run = await startPipeline(configuration(port, 'format json_lines\n    json_date_key no'))

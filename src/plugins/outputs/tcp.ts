@@ -49,7 +49,11 @@ export const tcp = defineOutput({
     const upstream = context.net.upstream({ port: PORT_DEFAULT })
     return {
       start: () => reportWireFormat(values, 'out_tcp', context),
-      flush: chunk => deliver(upstream, connection => send(chunk, connection)),
+      flush: chunk =>
+        deliver(upstream, connection => {
+          connection.ignoreAnswers()
+          return send(chunk, connection)
+        }),
       stop: () => upstream.close()
     }
   }

@@ -103,6 +103,7 @@ class Sender {
       await shakeHands(connection, credentials, this.#handshakeMs)
       connection.isGreeted = true
     }
+    if (!wantsAck) connection.ignoreAnswers()
     if (chunk.signal === 'logs' && tag?.isStatic === false) {
       await this.#sendMessages(connection, settings, chunk)
       return OK

@@ -193,8 +193,8 @@ function gelfKeys(values: HttpValues): GelfKeys {
 function pathOf({ uri }: HttpValues, context: OutputContext): string {
   const path = context.net.uri ?? uri ?? ''
   if (NOT_IN_PATH.test(path)) {
-    const wanted = 'value must have neither spaces nor control characters'
-    throw context.invalid('uri', `${wanted}: current value is "${path}"`)
+    // Not shown: it may have a token in its query.
+    throw context.invalid('uri', 'value must have neither spaces nor control characters')
   }
   return headerBytes(path.startsWith('/') ? path : `/${path}`)
 }

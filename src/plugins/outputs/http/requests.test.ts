@@ -462,10 +462,14 @@ test('_debug.http.* log what is sent and answered', async t => {
   const server = await new TestServer().listen(t)
   server.answer = () => 'HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 2\r\n\r\nhi'
   const keys = ['request_headers', 'request_payload', 'response_headers', 'response_payload']
-  const { output } = await sendOne(server, keys.map(key => `    _debug.http.${key} on`).join('\n'))
+  const { output } = await sendOne(
+    server,
+    keys.map(key => `    _debug.http.${key} on`).join('\n') +
+      '\n    http_user ann\n    http_passwd secret'
+  )
   assert.deepEqual(output.lines(), [
     '[ info] [http] request headers\nPOST / HTTP/1.1\nHost: 127.0.0.1:PORT\nContent-Length: 9\n' +
-      'Content-Type: application/json\nUser-Agent: Fluent-Bit\nConnection: keep-alive',
+      'Content-Type: application/json\nAuthorization: ***\nUser-Agent: Fluent-Bit\nConnection: keep-alive',
     '[ info] [http] request payload (9 bytes)\n[{"a":1}]',
     '[ info] [http] response headers\nHTTP/1.1 200\nx-a: b\ncontent-length: 2',
     '[ info] [http] response payload (2 bytes)\nhi',
