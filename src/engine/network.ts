@@ -80,12 +80,12 @@ export class InstanceNetwork implements Network {
     const { upstream: group } = this.#spec
     const { log, clock } = this.#owner
     const { ignoresProxy = false } = defaults
-    const endpoints =
+    const direct =
       group === undefined
         ? [this.#endpoint(defaults)]
         : group.nodes.map(({ values, properties }) => this.#node(values, properties))
-    const [first] = endpoints
-    const client = this.#client(ignoresProxy ? undefined : first?.host)
+    const endpoints = ignoresProxy ? direct : direct.map(endpoint => this.#proxied(endpoint))
+    const { client } = this
     const { mode, ejectAfter, ejectMs } = group ?? ALONE
     return this.#checked(
       () => new Upstream({ endpoints, mode, ejectAfter, ejectMs, client }, log, clock)
@@ -96,14 +96,14 @@ export class InstanceNetwork implements Network {
     const { log, clock } = this.#owner
     const isSecure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
-    const endpoint = {
+    const endpoint = this.#proxied({
       name: url.host,
       host,
       port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
       tls: isSecure ? this.#tlsSettings(this.#spec.values) : undefined,
       properties: {}
-    }
-    const keys = this.#client(host)
+    })
+    const { client: keys } = this
     const client = connectTimeoutMs === undefined ? keys : { ...keys, connectTimeoutMs }
     return this.#checked(
       () => new Upstream({ endpoints: [endpoint], ...ALONE, client }, log, clock)
@@ -116,7 +116,7 @@ export class InstanceNetwork implements Network {
 
   datagramSender(defaults: RemoteDefaults): DatagramSender {
     const { host, port } = this.#endpoint(defaults)
-    return new DatagramSender(host, port, this.#client(undefined))
+    return new DatagramSender(host, port, this.client)
   }
 
   listener(...[defaults, accept]: Parameters<Network['listener']>): StreamListener {
@@ -147,10 +147,6 @@ export class InstanceNetwork implements Network {
     )
   }
 
-  get client(): ClientSettings {
-    return this.#client(undefined)
-  }
-
   get server(): ServerSettings {
     return {
       backlog: this.#number('net.backlog'),
@@ -162,8 +158,7 @@ export class InstanceNetwork implements Network {
     }
   }
 
-  /** @param proxied The host to connect to; undefined where no proxy is asked for. */
-  #client(proxied: string | undefined): ClientSettings {
+  get client(): ClientSettings {
     const prefersIpv4 = this.#flag('net.dns.prefer_ipv4')
     const prefersIpv6 = this.#flag('net.dns.prefer_ipv6')
     return {
@@ -183,8 +178,7 @@ export class InstanceNetwork implements Network {
             intervalSeconds: this.#number('net.tcp_keepalive_interval'),
             probes: this.#number('net.tcp_keepalive_probes')
           }
-        : undefined,
-      proxy: proxied === undefined ? undefined : this.#proxyFor(proxied)
+        : undefined
     }
   }
 
@@ -193,6 +187,11 @@ export class InstanceNetwork implements Network {
     if (address === undefined || isIP(address) > 0) return address
     const message = `value must be an IP address: current value is "${address}"`
     throw this.#owner.invalid('net.source_address', message)
+  }
+
+  /** With the proxy of the environment, where it is for the endpoint's host. */
+  #proxied(endpoint: EndpointSettings): EndpointSettings {
+    return { ...endpoint, proxy: this.#proxyFor(endpoint.host) }
   }
 
   /** Source: reference section 15.1; `HTTPS_PROXY` is not read, as in Fluent Bit. */

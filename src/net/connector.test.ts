@@ -28,8 +28,7 @@ const CLIENT: ClientSettings = {
   idleTimeoutMs: 30_000,
   usesMax: 2000,
   connectionsMax: 0,
-  tcpKeepalive: undefined,
-  proxy: undefined
+  tcpKeepalive: undefined
 }
 
 const TLS: TlsSettings = { verify: true, verifyHostname: false, verifyClient: false }
@@ -38,13 +37,17 @@ interface Wish {
   readonly host?: string
   readonly tls?: Partial<TlsSettings> | undefined
   readonly client?: Partial<ClientSettings>
+  readonly proxy?: ProxySettings
 }
 
-function connector(port: number, { host = '127.0.0.1', tls, client }: Wish = {}): Connector {
+function connector(
+  port: number,
+  { host = '127.0.0.1', tls, client, proxy: through }: Wish = {}
+): Connector {
   const clock = new FakeClock(0)
   const log = new Logger({ sink: { colour: false, write: () => {} }, level: 'off', now: clock.now })
   const settings = tls && { ...TLS, caFile: certificates().authority, ...tls }
-  const endpoint = { name: 'x', host, port, tls: settings, properties: {} }
+  const endpoint = { name: 'x', host, port, tls: settings, proxy: through, properties: {} }
   return new Connector(endpoint, { ...CLIENT, ...client }, log, clock)
 }
 
@@ -190,13 +193,10 @@ test(
       t,
       createTcpServer(socket => socket.end('hello'))
     )
-    assert.equal(await greeting(plain, { client: { proxy: through } }), 'hello')
+    assert.equal(await greeting(plain, { proxy: through }), 'hello')
     const secure = await tlsServer(t)
     const authorized = { ...through, user: 'me', password: 'secret' }
-    assert.equal(
-      await greeting(secure, { tls: {}, client: { proxy: authorized } }),
-      'false nobody TLSv1.3'
-    )
+    assert.equal(await greeting(secure, { tls: {}, proxy: authorized }), 'false nobody TLSv1.3')
     assert.deepEqual(asked, [
       `127.0.0.1:${plain} nobody`,
       `127.0.0.1:${secure} Basic ${Buffer.from('me:secret').toString('base64')}`
@@ -212,7 +212,7 @@ for (const [what, answer, words] of [
 ] as const) {
   test(`a proxy that ${what} is a failure with that reason`, async t => {
     const through = await proxy(t, [], answer)
-    const found = await greeting(9, { client: { proxy: through } })
+    const found = await greeting(9, { proxy: through })
     assert.equal(found, `proxy_refused: ${words}`)
   })
 }

@@ -27,7 +27,7 @@ export class Connector {
 
   /** @throws {Error} When files of TLS cannot be used. */
   constructor(endpoint: EndpointSettings, settings: ClientSettings, log: Logger, clock: Clock) {
-    const { proxy } = settings
+    const { proxy } = endpoint
     this.endpoint = endpoint
     this.#settings = settings
     this.#clock = clock
@@ -70,8 +70,7 @@ export class Connector {
   }
 
   async #connect(attempt: Attempt): Promise<Socket> {
-    const { host, port, unixPath } = this.endpoint
-    const { proxy } = this.#settings
+    const { host, port, unixPath, proxy } = this.endpoint
     if (unixPath !== undefined)
       return this.#secure(await attempt.socket(connect(unixPath)), attempt)
     if (proxy === undefined) return this.#secure(await this.#open(host, port, attempt), attempt)

@@ -29,8 +29,7 @@ test('a sender that cannot be bound leaves no socket behind', async () => {
     idleTimeoutMs: 0,
     usesMax: 0,
     connectionsMax: 0,
-    tcpKeepalive: undefined,
-    proxy: undefined
+    tcpKeepalive: undefined
   })
   const before = openSockets()
   for (let n = 0; n < 5; n++) {

@@ -46,7 +46,6 @@ export interface ClientSettings {
   /** Connections at once; 0 is no limit. */
   readonly connectionsMax: number
   readonly tcpKeepalive: TcpKeepalive | undefined
-  readonly proxy: ProxySettings | undefined
 }
 
 /** An HTTP proxy that is asked to CONNECT. */
@@ -80,6 +79,7 @@ export interface EndpointSettings {
   /** A unix socket, instead of host and port. */
   readonly unixPath?: string | undefined
   readonly tls: TlsSettings | undefined
+  readonly proxy?: ProxySettings | undefined
   /** The plugin's own keys that only this endpoint has, read by the plugin's table. */
   readonly properties: Readonly<Record<string, unknown>>
 }

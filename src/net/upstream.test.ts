@@ -64,8 +64,7 @@ const CLIENT: ClientSettings = {
   idleTimeoutMs: 30_000,
   usesMax: 2000,
   connectionsMax: 0,
-  tcpKeepalive: undefined,
-  proxy: undefined
+  tcpKeepalive: undefined
 }
 
 interface Site {

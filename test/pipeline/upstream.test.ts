@@ -170,3 +170,23 @@ test('a group that cannot be used is an error at its place', async () => {
     /group\.conf:3:\d+: Cannot set "mode" on upstream x: value must be one of round_robin, failover/
   )
 })
+
+test('NO_PROXY is asked for each node of a group', async t => {
+  const sink = await Sink.start(t)
+  const node = (name: string, host: string): string =>
+    `[NODE]\n    name  ${name}\n    host  ${host}\n    port  ${sink.port}\n`
+  const run = await startPipeline(CONFIGURATION, {
+    files: {
+      'group.conf': `[UPSTREAM]\n    name  group\n${node('proxied', 'localhost')}${node('direct', '127.0.0.1')}`
+    },
+    environment: { HTTP_PROXY: `http://127.0.0.1:${await freePort()}`, NO_PROXY: '127.0.0.1' }
+  })
+  for (let n = 0; n < 3; n++) await send(run, n, [sink])
+  const refused = run.log.filter(line => line.includes('TCP connection failed: localhost:'))
+  assert.ok(refused.length > 0, run.log.join('\n'))
+  assert.deepEqual(
+    run.log.filter(line => line.includes('TCP connection failed: 127.0.0.1:')),
+    []
+  )
+  await run.stop()
+})
