@@ -132,7 +132,7 @@ test('nginx adds and takes off TLS', needs('nginx', 'curl', 'openssl'), async t 
   const taking = await startTlsProxy(t, { to: sink.port, ...secure })
   const adding = await startTlsProxy(t, { to: taking.port, authority, client })
   assert.equal(await post(t, `http://localhost:${adding.port}/`), '204')
-  assert.equal(sink.requests().length, 1)
+  assert.equal((await sink.until(1)).length, 1)
 })
 
 test('tinyproxy connects who knows the password', needs('tinyproxy', 'nginx', 'curl'), async t => {
@@ -143,6 +143,7 @@ test('tinyproxy connects who knows the password', needs('tinyproxy', 'nginx', 'c
   assert.equal(await post(t, url, ...through, '--proxy-user', 'ann:secret'), '201')
   await assert.rejects(post(t, url, ...through, '--proxy-user', 'ann:guess'), /response 40[17]/)
   const request = `CONNECT 127.0.0.1:${sink.port} HTTP/1.1`
+  await proxy.peer.until(() => proxy.requests().length >= 2)
   assert.deepEqual(proxy.requests(), [request, request])
 })
 
@@ -172,6 +173,7 @@ test('openssl connects to nginx with a certificate', needs('openssl', 'nginx'), 
   const peer = await startTlsClient(t, { port: sink.port, input, client, more: ['-tls1_3'] })
   await peer.until(() => peer.output.includes('HTTP/1.1 201 Created'))
   assert.match(peer.output, /New, TLSv1.3/)
+  await sink.until(1)
   assert.equal(sink.requests()[0].body.toString(), 'hi')
   assert.equal(await sink.peer.stop(), 0)
   assert.equal(listens(sink.port), false)
