@@ -21,7 +21,7 @@ import type {
 import { Upstream } from '../net/upstream.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { ListenDefaults, Network, RemoteDefaults } from '../plugin/network.ts'
-import type { InstanceSpec } from './instance.ts'
+import { type InstanceSpec, numberValue } from './instance.ts'
 
 /** What the network has of its instance. */
 export interface NetworkOwner {
@@ -308,10 +308,7 @@ export class InstanceNetwork implements Network {
   }
 
   #tlsSettings(values: Readonly<Record<string, unknown>>): TlsSettings {
-    const text = (key: string): string | undefined => {
-      const value = values[key]
-      return typeof value === 'string' && value !== '' ? value : undefined
-    }
+    const text = (key: string): string | undefined => textOf(values, key)
     return {
       verify: values['tls.verify'] === true,
       verifyHostname: values['tls.verify_hostname'] === true,
@@ -353,16 +350,20 @@ export class InstanceNetwork implements Network {
   }
 
   #text(key: string): string | undefined {
-    const value = this.#spec.values[key]
-    return typeof value === 'string' && value !== '' ? value : undefined
+    return textOf(this.#spec.values, key)
   }
 
   #number(key: string): number {
-    const value = this.#spec.values[key]
-    return typeof value === 'number' ? value : 0
+    return numberValue(this.#spec, key)
   }
 
   #flag(key: string): boolean {
     return this.#spec.values[key] === true
   }
+}
+
+/** The text of a value; undefined when it is not set or empty. */
+function textOf(values: Readonly<Record<string, unknown>>, key: string): string | undefined {
+  const value = values[key]
+  return typeof value === 'string' && value !== '' ? value : undefined
 }

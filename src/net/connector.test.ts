@@ -9,6 +9,7 @@ import {
 } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from 'node:tls'
+import { CLIENT_SETTINGS } from '../../test/harness/client_settings.ts'
 import { certificates } from '../../test/harness/certificates.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { needs } from '../../test/harness/peers.ts'
@@ -16,20 +17,6 @@ import { Logger } from '../base/log.ts'
 import { Connector } from './connector.ts'
 import { NetworkError } from './network_error.ts'
 import type { ClientSettings, ProxySettings, TlsSettings } from './settings.ts'
-
-const CLIENT: ClientSettings = {
-  family: 0,
-  prefer: undefined,
-  sourceAddress: undefined,
-  connectTimeoutMs: 10_000,
-  reportsConnectTimeout: true,
-  ioTimeoutMs: 0,
-  keepalive: true,
-  idleTimeoutMs: 30_000,
-  usesMax: 2000,
-  connectionsMax: 0,
-  tcpKeepalive: undefined
-}
 
 const TLS: TlsSettings = { verify: true, verifyHostname: false, verifyClient: false }
 
@@ -48,7 +35,7 @@ function connector(
   const log = new Logger({ sink: { colour: false, write: () => {} }, level: 'off', now: clock.now })
   const settings = tls && { ...TLS, caFile: certificates().authority, ...tls }
   const endpoint = { name: 'x', host, port, tls: settings, proxy: through, properties: {} }
-  return new Connector(endpoint, { ...CLIENT, ...client }, log, clock)
+  return new Connector(endpoint, { ...CLIENT_SETTINGS, ...client }, log, clock)
 }
 
 /** What the remote said first, or the reason why there was no connection. */

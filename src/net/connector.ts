@@ -8,7 +8,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
-import { hostAndPort } from './address.ts'
+import { addressOrder, hostAndPort } from './address.ts'
 import { NetworkError, networkError } from './network_error.ts'
 import type { ClientSettings, EndpointSettings, ProxySettings } from './settings.ts'
 import { TlsFiles } from './tls_files.ts'
@@ -113,7 +113,7 @@ export class Connector {
   async #addressesOf(host: string): Promise<string[]> {
     if (isIP(host.replace(/%.*/, '')) > 0) return [host]
     const { family, prefer } = this.#settings
-    const order = prefer === undefined ? 'verbatim' : (`${prefer}first` as const)
+    const order = addressOrder(prefer)
     const found = await lookup(host, { all: true, family, order, hints: ADDRCONFIG })
     return found.map(({ address }) => address)
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { CLIENT_SETTINGS } from '../../test/harness/client_settings.ts'
 import { DatagramSender } from './datagrams.ts'
 import { NetworkError } from './network_error.ts'
 
@@ -18,23 +19,14 @@ function openSockets(): number {
 
 test('a sender that cannot be bound leaves no socket behind', async () => {
   const sender = new DatagramSender('127.0.0.1', 9, {
-    family: 0,
-    prefer: undefined,
+    ...CLIENT_SETTINGS,
     // Reserved for documentation, RFC 5737: no machine has it.
-    sourceAddress: '192.0.2.1',
-    connectTimeoutMs: 0,
-    reportsConnectTimeout: true,
-    ioTimeoutMs: 0,
-    keepalive: true,
-    idleTimeoutMs: 0,
-    usesMax: 0,
-    connectionsMax: 0,
-    tcpKeepalive: undefined
+    sourceAddress: '192.0.2.1'
   })
   const before = openSockets()
   for (let n = 0; n < 5; n++) {
     await assert.rejects(
-      sender.send(Buffer.from('x')),
+      sender.sendAll([Buffer.from('x')]),
       (cause: unknown) => cause instanceof NetworkError && cause.reason === 'unreachable'
     )
   }

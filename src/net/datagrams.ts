@@ -6,9 +6,9 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIPv6 } from 'node:net'
 import { systemError } from '../base/system_error.ts'
-import { hostAndPort, plainAddress } from './address.ts'
+import { addressOrder, hostAndPort, plainAddress } from './address.ts'
 import type { Peer } from './listener.ts'
-import { NetworkError, networkError } from './network_error.ts'
+import { type NetworkError, networkError } from './network_error.ts'
 import type { ClientSettings } from './settings.ts'
 
 export interface DatagramListenerSettings {
@@ -79,12 +79,6 @@ export class DatagramSender {
     this.#settings = settings
   }
 
-  /** @throws {NetworkError} */
-  async send(bytes: Uint8Array): Promise<void> {
-    const [tooLong] = await this.sendAll([bytes])
-    if (tooLong !== undefined) throw new NetworkError('too_long', 'Message too long')
-  }
-
   /**
    * Sends datagrams in their order; their bytes must stay as they are until the end of it.
    *
@@ -136,8 +130,7 @@ export class DatagramSender {
 
   async #connect(): Promise<Socket> {
     const { family, prefer, sourceAddress } = this.#settings
-    const order = prefer === undefined ? 'verbatim' : (`${prefer}first` as const)
-    const { address } = await lookup(this.#host, { family, order })
+    const { address } = await lookup(this.#host, { family, order: addressOrder(prefer) })
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
     socket.on('error', cause => {
       this.#refusal = networkError(cause)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
+import { until } from '../../test/harness/until.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { seededRandom } from '../../test/harness/random.ts'
 import { Connection } from './connection.ts'
@@ -55,14 +56,6 @@ class Line {
     const asked = this.ask(settings)
     this.server.write(answer, 'latin1')
     return asked
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`still false: ${String(condition)}`)
-    await new Promise(resolve => setImmediate(resolve))
   }
 }
 

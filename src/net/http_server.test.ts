@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { gzipSync } from 'node:zlib'
+import { until } from '../../test/harness/until.ts'
 import { certificates } from '../../test/harness/certificates.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { needs } from '../../test/harness/peers.ts'
@@ -121,11 +122,12 @@ class Talk {
   }
 }
 
-async function until(condition: () => boolean, limitMs = 5000): Promise<void> {
-  const deadline = performance.now() + limitMs
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`still false: ${String(condition)}`)
-    await new Promise(resolve => setImmediate(resolve))
+/** Waits until a connection to another server, on which nothing comes, was closed as idle; so many times. */
+async function idleTimes(t: TestContext, times: number, idleTimeoutMs: number): Promise<void> {
+  const other = await new Site(t, { idleTimeoutMs }).start()
+  for (let n = 0; n < times; n++) {
+    const silent = other.talk(t)
+    await until(() => silent.isClosed)
   }
 }
 
@@ -422,7 +424,7 @@ test('a connection that waits for our answer is not idle', async t => {
   const session = site.http2(t)
   const second = ask2(session, {}, 'hello')
   await until(() => answers.length === 2)
-  await new Promise(resolve => setTimeout(resolve, 900))
+  await idleTimes(t, 2, 400)
   for (const answer of answers) answer.resolve({ status: 201 })
   await until(() => talk.statuses.length === 1)
   assert.deepEqual([talk.statuses, (await second).status], [['201'], 201])
@@ -468,7 +470,8 @@ test('a sender that has ended its side still gets its answer, and its connection
   const talk = new Talk(t, socket, [])
   socket.end('POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nx')
   await until(() => answers.length === 1)
-  await new Promise(resolve => setTimeout(resolve, 20))
+  // The end of the sender's side has been seen long before.
+  await idleTimes(t, 1, 20)
   answers[0]?.({ status: 201 })
   await until(() => talk.isClosed)
   assert.deepEqual(talk.statuses, ['201'])
@@ -635,10 +638,11 @@ test('the preface of HTTP/2 may come byte by byte', async t => {
 test('an HTTP/2 connection on which nothing comes is closed, one in use is not', async t => {
   const site = await new Site(t, { idleTimeoutMs: 600 }).start()
   const session = site.http2(t)
-  for (let turn = 0; turn < 9; turn++) {
-    await ask2(session, {}, 'hello')
-    await new Promise(resolve => setTimeout(resolve, 100))
-  }
+  await ask2(session, {}, 'hello')
+  let isOver = false
+  const waiting = idleTimes(t, 2, 600).then(() => (isOver = true))
+  while (!isOver) await ask2(session, {}, 'hello')
+  await waiting
   assert.equal(session.destroyed, false)
   await until(() => session.destroyed)
   assert.deepEqual(site.refused, ['idle'])

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { until } from '../../test/harness/until.ts'
 import { certificates } from '../../test/harness/certificates.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { needs } from '../../test/harness/peers.ts'
@@ -108,14 +109,6 @@ class Client {
     socket.on('error', () => undefined)
     socket.on('close', () => (this.isClosed = true))
     t.after(() => socket.destroy())
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `still false: ${String(condition)}`)
-    await new Promise(resolve => setImmediate(resolve))
   }
 }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
+import { CLIENT_SETTINGS } from '../../test/harness/client_settings.ts'
+import { until } from '../../test/harness/until.ts'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { Logger } from '../base/log.ts'
 import type { Connection } from './connection.ts'
@@ -53,20 +55,6 @@ class Remote {
   }
 }
 
-const CLIENT: ClientSettings = {
-  family: 0,
-  prefer: undefined,
-  sourceAddress: undefined,
-  connectTimeoutMs: 10_000,
-  reportsConnectTimeout: true,
-  ioTimeoutMs: 0,
-  keepalive: true,
-  idleTimeoutMs: 30_000,
-  usesMax: 2000,
-  connectionsMax: 0,
-  tcpKeepalive: undefined
-}
-
 interface Site {
   readonly upstream: Upstream
   readonly clock: FakeClock
@@ -89,7 +77,7 @@ function site(
       ejectAfter: 2,
       ejectMs: 5000,
       ...settings,
-      client: { ...CLIENT, ...client }
+      client: { ...CLIENT_SETTINGS, ...client }
     },
     new Logger({ sink, level: 'info', now: clock.now }),
     clock
@@ -112,14 +100,6 @@ async function names(upstream: Upstream, count: number): Promise<string[]> {
 
 function reasonOf(cause: unknown): string {
   return cause instanceof NetworkError ? cause.reason : String(cause)
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, `still false: ${String(condition)}`)
-    await new Promise(resolve => setImmediate(resolve))
-  }
 }
 
 async function three(t: TestContext): Promise<[Remote, Remote, Remote]> {
