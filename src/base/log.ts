@@ -11,6 +11,15 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 /** What a line says it is. */
 export type LineLevel = Exclude<LogLevel, 'off'> | 'help'
 
+/** A line as what it says. */
+export interface LogLine {
+  readonly level: LineLevel
+  /** With its prefix, without the time and the level. */
+  readonly text: string
+  /** Milliseconds since the epoch. */
+  readonly timeMs: number
+}
+
 /** Receives every line that passes the level filter. */
 export interface LogSink {
   /** True when the destination is a terminal, so that level words may be coloured. */
@@ -72,6 +81,8 @@ export class Logger {
   readonly #sink: LogSink
   readonly #now: () => number
   readonly #prefix: string
+  /** Of this logger and all its children. */
+  readonly #followers: Set<(line: LogLine) => void>
   /** Of this logger alone; a child without one follows its parent. */
   #ownRank: number | undefined
   #parent: Logger | undefined
@@ -84,11 +95,13 @@ export class Logger {
     now?: () => number
     prefix?: string
     counts?: Logger['counts']
+    followers?: Set<(line: LogLine) => void>
   }) {
     this.#sink = options.sink
     this.#ownRank = LOG_LEVELS.indexOf(options.level)
     this.#now = options.now ?? Date.now
     this.#prefix = options.prefix ?? ''
+    this.#followers = options.followers ?? new Set()
     this.counts = options.counts ?? { error: 0, warn: 0, info: 0, debug: 0, trace: 0 }
   }
 
@@ -114,7 +127,15 @@ export class Logger {
    */
   child(prefix: string, level?: LogLevel, suppressMs = 0): Logger {
     const { counts } = this
-    const options = { sink: this.#sink, level: 'info' as const, now: this.#now, prefix, counts }
+    const followers = this.#followers
+    const options = {
+      sink: this.#sink,
+      level: 'info' as const,
+      now: this.#now,
+      prefix,
+      counts,
+      followers
+    }
     const logger = new Logger(options)
     logger.#ownRank = level === undefined ? undefined : LOG_LEVELS.indexOf(level)
     logger.#parent = this
@@ -152,6 +173,12 @@ export class Logger {
     if (this.#rank > 0) this.#print('help', message)
   }
 
+  /** Calls `take` with each line that is printed from now on, until the function that it gives is called. */
+  follow(take: (line: LogLine) => void): () => void {
+    this.#followers.add(take)
+    return () => void this.#followers.delete(take)
+  }
+
   /** Writes a line that a logger in another thread has made, as it is. */
   relay(text: string, level: LineLevel): void {
     if (level !== 'help') this.counts[level]++
@@ -184,5 +211,8 @@ export class Logger {
       ? `\u001b[1m[\u001b[0m${stamp}\u001b[1m]\u001b[0m [${LEVEL_COLOUR[level]}${word}\u001b[0m] `
       : `[${stamp}] [${word}] `
     this.#sink.write(`${text}${this.#prefix}${message}\n`, level)
+    for (const take of this.#followers) {
+      take({ level, text: `${this.#prefix}${message}`, timeMs: now })
+    }
   }
 }

@@ -68,10 +68,12 @@ function storageLines(pipeline: Pipeline): string[] {
 }
 
 function figureLines(metrics: MetricsRegistry): string[] {
-  return [...metrics.families()].flatMap(({ name, series }) =>
-    [...series.values()].map(({ labels, figure }) => {
-      const shown = Object.entries(labels).map(([key, value]) => `${key}="${value}"`)
-      return `${name}{${shown.join(',')}} = ${figure.value}`
-    })
+  return [...metrics.families()].flatMap(({ name, type, series }) =>
+    type === 'histogram'
+      ? []
+      : series.map(({ labels, figure }) => {
+          const shown = Object.entries(labels).map(([key, value]) => `${key}="${value}"`)
+          return `${name}{${shown.join(',')}} = ${figure.value}`
+        })
   )
 }

@@ -7,8 +7,9 @@ import type { Logger } from '../base/log.ts'
 import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Counter } from '../metrics/registry.ts'
+import { snapshot } from '../metrics/snapshot.ts'
 import { compileOnigmo } from '../parser/onigmo.ts'
-import type { Emitter, FilterContext, PluginContext } from '../plugin/context.ts'
+import type { Emitter, FilterContext, PluginContext, ProgramView } from '../plugin/context.ts'
 import type { Filter } from '../plugin/define.ts'
 import { compileCondition, type ConditionSpec } from '../record/condition.ts'
 import { compileMatch } from '../record/tag.ts'
@@ -34,7 +35,7 @@ import {
 } from './instance.ts'
 import type { Gate } from './network.ts'
 import { OutputRuntime } from './output_runtime.ts'
-import { inputContext, pluginContext } from './plugin_context.ts'
+import { inputContext, NO_PROGRAM, pluginContext } from './plugin_context.ts'
 import { RateGate } from './rate_gate.ts'
 import { receiptMoment, type StorageType } from './receipt.ts'
 import { parseRetryLimit } from './retry.ts'
@@ -108,7 +109,7 @@ export class InstanceFactory {
     )
     return this.#guard(spec, () => {
       const base = this.#context(spec, 'input', runtime)
-      const context = inputContext(spec, base, runtime, this.#owner.timers)
+      const context = inputContext(spec, base, runtime, this.#owner.timers, this.#program(spec))
       const input = spec.plugin.create(spec.values, context)
       runtime.input = this.#threads.input(spec, input, context, runtime)
       return runtime
@@ -328,6 +329,16 @@ export class InstanceFactory {
           { name: label }
         )
       }
+    }
+  }
+
+  /** What `fluentbit_metrics` and `fluentbit_logs` read. */
+  #program({ plugin }: InputSpec): ProgramView {
+    if (plugin.inMainThread !== true) return NO_PROGRAM
+    const { clock, log, metrics } = this.#world
+    return {
+      metrics: () => snapshot(metrics, BigInt(Math.round(clock.now() * 1e3)) * 1000n),
+      followLog: take => log.follow(take)
     }
   }
 

@@ -7,9 +7,9 @@ import { ConfigError } from '../config/diagnostics.ts'
 import type { Environment } from '../config/env.ts'
 import type { ErrorCode } from '../config/error_codes.ts'
 import type { ServiceSettings } from '../config/service.ts'
-import type { MetricsRegistry } from '../metrics/registry.ts'
+import type { Metrics } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
-import type { InputContext, PluginContext, TextOutput } from '../plugin/context.ts'
+import type { InputContext, PluginContext, ProgramView, TextOutput } from '../plugin/context.ts'
 import type { Network } from '../plugin/network.ts'
 import type { Gate, InstanceNetwork, NetworkOwner } from './network.ts'
 import { type InstanceSpec, labelOf, numberValue, textValue } from './instance.ts'
@@ -25,7 +25,7 @@ export interface ContextWorld {
   readonly log: Logger
   readonly clock: Clock
   readonly random: () => number
-  readonly metrics: MetricsRegistry
+  readonly metrics: Metrics
   readonly environment: Environment
   readonly parsers: Parsers
   /** Prefix of `/proc`, `/sys` and `/etc`, empty outside tests. */
@@ -45,6 +45,16 @@ const NO_NETWORK = new Proxy<Partial<Network>>(
     }
   }
 ) as Network
+
+/** What an input has that may run in another thread. */
+export const NO_PROGRAM = new Proxy<Partial<ProgramView>>(
+  {},
+  {
+    get() {
+      throw new Error('BUG: an input looks at the program and is not declared to be in its thread')
+    }
+  }
+) as ProgramView
 
 /** @param gate What holds the instance back; inputs have one. */
 export function pluginContext(
@@ -126,7 +136,8 @@ export function inputContext(
   spec: InstanceSpec,
   context: PluginContext,
   desk: InputDesk,
-  timers: Set<Timer>
+  timers: Set<Timer>,
+  program: ProgramView
 ): InputContext {
   const { clock } = context
   const add = (timer: Timer): Timer => {
@@ -135,6 +146,7 @@ export function inputContext(
   }
   return {
     ...context,
+    program,
     tag: textValue(spec, 'tag') ?? spec.name,
     sink: (tag, signal) => desk.sink(tag, signal),
     forget: tag => desk.forget(tag),

@@ -1,10 +1,11 @@
 /** What a plugin instance gets from the engine: its only way to touch the world. */
 import type { Clock, Timer } from '../base/clock.ts'
-import type { Logger } from '../base/log.ts'
+import type { Logger, LogLine } from '../base/log.ts'
 import type { Signal } from '../base/signal.ts'
 import type { JsonWriterOptions } from '../codec/json_writer.ts'
 import type { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { ConfigError, Location } from '../config/diagnostics.ts'
+import type { MetricFamily } from '../metrics/model.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { Parser } from '../parser/parser.ts'
 import type { EventView } from '../record/event_view.ts'
@@ -82,7 +83,17 @@ export interface EventSink {
   commit(count: number, receipt?: () => void): void
 }
 
+/** What the program says of itself, for inputs that send it on. */
+export interface ProgramView {
+  /** All figures as they are now, in Fluent Bit's order. */
+  metrics(): readonly MetricFamily[]
+  /** Calls `take` with each log line that is printed from now on, until the function that it gives is called. */
+  followLog(take: (line: LogLine) => void): () => void
+}
+
 export interface InputContext extends PluginContext {
+  /** Only for inputs that declare `inMainThread`. */
+  readonly program: ProgramView
   /** The configured tag, or the instance's name. */
   readonly tag: string
   /**

@@ -45,8 +45,10 @@ export class ThreadLink {
   /** Tells what was counted since the last time. */
   sendCounters(): void {
     const changes: CounterChange[] = []
-    for (const { name, help, series } of this.metrics.families()) {
-      for (const { labels, figure } of series.values()) {
+    for (const { name, help, type, series } of this.metrics.families()) {
+      // Plugins have nothing but counters.
+      if (type !== 'counter') continue
+      for (const { labels, figure } of series) {
         const added = figure.value - (this.#sent.get(figure) ?? 0)
         if (added === 0) continue
         this.#sent.set(figure, figure.value)

@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemClock, type Timer } from '../../base/clock.ts'
 import type { InputPlugin, OutputPlugin } from '../../plugin/define.ts'
-import { type ContextWorld, inputContext, pluginContext } from '../plugin_context.ts'
+import { type ContextWorld, inputContext, NO_PROGRAM, pluginContext } from '../plugin_context.ts'
 import {
   failureOf,
   type InputRequest,
@@ -91,6 +91,9 @@ function host(
   const timers = new Set<Timer>()
   const input = new HostedInput(link, batchesMax, timers)
   const context = pluginContext(spec, plugin.kind, world, service, stopProgram, input)
-  input.plugin = plugin.create(instance.values, inputContext(spec, context, input, timers))
+  input.plugin = plugin.create(
+    instance.values,
+    inputContext(spec, context, input, timers, NO_PROGRAM)
+  )
   return input
 }
