@@ -16,7 +16,7 @@ import { SHIPPED } from './plugins/all.ts'
 assert(parentPort !== null, 'BUG: thread.ts is started as a program')
 delete process.env['NODE_COMPILE_CACHE']
 const { program, task, pluginFile } = workerData as ThreadData
-const link = new ThreadLink(parentPort, task.log)
+const link = new ThreadLink(parentPort, task.logLevel)
 const now = (): number => performance.timeOrigin + performance.now()
 
 const catalog = new Catalog(SHIPPED)

@@ -25,6 +25,7 @@ const DEBIAN_PACKAGES = [
   'nats-server',
   'nginx-light',
   'openssl',
+  'prometheus',
   'python3-venv',
   'rsyslog',
   'rsyslog-gnutls',

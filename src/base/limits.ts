@@ -27,6 +27,9 @@ export const TAGS_IDLE_MAX = 1_000
 /** Times that records may go round between filters and emitters before the rest of the pipeline gets its turn. */
 export const EMITTER_DRAIN_ROUNDS_MAX = 1_000
 
+/** Bytes of a chunk trace that wait for its output; what comes then is dropped, apart from what makes it more. */
+export const TRACE_BYTES_MAX = 10_000_000
+
 /** Bytes that file inputs read at once: larger blocks are no faster and cost memory. */
 export const READ_BLOCK_BYTES = 131_072
 
@@ -50,3 +53,6 @@ export const THREAD_STOP_MS_MAX = 5_000
 
 /** Connections that one listener has open at once, unless its configuration says otherwise. */
 export const CONNECTIONS_MAX = 10_000
+
+/** Log lines that are kept for who begins to follow them. */
+export const RECENT_LINES_MAX = 256

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Logger, type LogLevel } from './log.ts'
+import { Logger, type LogLevel, type LogLine } from './log.ts'
 
 /** A logger whose lines are kept. */
 function recorded(
@@ -57,4 +57,46 @@ test('similar lines are not repeated within the interval', () => {
     lines.map(line => line.slice(34)),
     ['retry in 5 seconds\n', 'other\n', 'retry in 7 seconds\n']
   )
+})
+
+test('followers get lines from where they want, as far back as they are kept, and none after they left', () => {
+  const { log } = recorded('info')
+  const child = log.child('[a] ')
+  for (let n = 0; n < 300; n++) child.info(`${n}`)
+  const { position } = log
+  assert.equal(position, 300)
+  child.warn('x')
+  const taken: LogLine[] = []
+  const leave = log.follow(line => void taken.push(line), position)
+  const all: LogLine[] = []
+  log.follow(line => void all.push(line), 0)
+  const now: LogLine[] = []
+  log.follow(line => void now.push(line))
+  child.debug('not printed')
+  log.error('y')
+  leave()
+  log.error('z')
+  assert.deepEqual(
+    taken.map(({ level, text }) => [level, text]),
+    [
+      ['warn', '[a] x'],
+      ['error', 'y']
+    ]
+  )
+  assert.deepEqual([all.length, all[0]?.text], [256 + 2, '[a] 45'])
+  assert.deepEqual(
+    now.map(({ text }) => text),
+    ['y', 'z']
+  )
+})
+
+test('a line from another thread is printed as it is, counted and followed', () => {
+  const { log, lines, clock } = recorded('error')
+  const taken: LogLine[] = []
+  log.follow(line => void taken.push(line))
+  const line = { level: 'info', text: '[b] there', timeMs: clock.ms - 1000 } as const
+  log.child('[a] ').relay(line)
+  assert.deepEqual(lines, ['[2026/08/21 06:03:46.005] [ info] [b] there\n'])
+  assert.equal(log.counts.info, 1)
+  assert.deepEqual(taken, [line])
 })

@@ -3,6 +3,7 @@
  * Source: Fluent Bit 5.1.1 src/flb_log.c; reference section 12.
  */
 import { writeSync } from 'node:fs'
+import { RECENT_LINES_MAX } from './limits.ts'
 
 /** Levels from least to most talkative; a logger prints its own level and every lower one. */
 export const LOG_LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'] as const
@@ -82,7 +83,7 @@ export class Logger {
   readonly #now: () => number
   readonly #prefix: string
   /** Of this logger and all its children. */
-  readonly #followers: Set<(line: LogLine) => void>
+  readonly #stream: LogStream
   /** Of this logger alone; a child without one follows its parent. */
   #ownRank: number | undefined
   #parent: Logger | undefined
@@ -95,13 +96,13 @@ export class Logger {
     now?: () => number
     prefix?: string
     counts?: Logger['counts']
-    followers?: Set<(line: LogLine) => void>
+    stream?: LogStream
   }) {
     this.#sink = options.sink
     this.#ownRank = LOG_LEVELS.indexOf(options.level)
     this.#now = options.now ?? Date.now
     this.#prefix = options.prefix ?? ''
-    this.#followers = options.followers ?? new Set()
+    this.#stream = options.stream ?? new LogStream()
     this.counts = options.counts ?? { error: 0, warn: 0, info: 0, debug: 0, trace: 0 }
   }
 
@@ -113,11 +114,6 @@ export class Logger {
     this.#ownRank = LOG_LEVELS.indexOf(level)
   }
 
-  /** True when level words are coloured. */
-  get colour(): boolean {
-    return this.#sink.colour
-  }
-
   get #rank(): number {
     return this.#ownRank ?? (this.#parent === undefined ? 0 : this.#parent.#rank)
   }
@@ -127,14 +123,13 @@ export class Logger {
    */
   child(prefix: string, level?: LogLevel, suppressMs = 0): Logger {
     const { counts } = this
-    const followers = this.#followers
     const options = {
       sink: this.#sink,
       level: 'info' as const,
       now: this.#now,
       prefix,
       counts,
-      followers
+      stream: this.#stream
     }
     const logger = new Logger(options)
     logger.#ownRank = level === undefined ? undefined : LOG_LEVELS.indexOf(level)
@@ -173,16 +168,24 @@ export class Logger {
     if (this.#rank > 0) this.#print('help', message)
   }
 
-  /** Calls `take` with each line that is printed from now on, until the function that it gives is called. */
-  follow(take: (line: LogLine) => void): () => void {
-    this.#followers.add(take)
-    return () => void this.#followers.delete(take)
+  /** Lines printed so far. */
+  get position(): number {
+    return this.#stream.position
   }
 
-  /** Writes a line that a logger in another thread has made, as it is. */
-  relay(text: string, level: LineLevel): void {
-    if (level !== 'help') this.counts[level]++
-    this.#sink.write(text, level)
+  /**
+   * Calls `take` with each line that is printed, until the function that it gives is called.
+   *
+   * @param from The `position` to begin at: of lines before now, the last `RECENT_LINES_MAX` are still there.
+   */
+  follow(take: (line: LogLine) => void, from = this.position): () => void {
+    return this.#stream.follow(take, from)
+  }
+
+  /** Prints a line that a logger in another thread has made, as it is. */
+  relay(line: LogLine): void {
+    if (line.level !== 'help') this.counts[line.level]++
+    this.#write(line)
   }
 
   #line(level: Exclude<LogLevel, 'off'>, message: string): void {
@@ -204,15 +207,37 @@ export class Logger {
   }
 
   #print(level: LineLevel, message: string): void {
-    const now = this.#now()
-    const stamp = `${localTimestamp(now)}.${pad(Math.floor(now) % 1000, 3)}`
+    this.#write({ level, text: this.#prefix + message, timeMs: this.#now() })
+  }
+
+  #write(line: LogLine): void {
+    const { level, text, timeMs } = line
+    const stamp = `${localTimestamp(timeMs)}.${pad(Math.floor(timeMs) % 1000, 3)}`
     const word = level.padStart(5)
-    const text = this.#sink.colour
+    const head = this.#sink.colour
       ? `\u001b[1m[\u001b[0m${stamp}\u001b[1m]\u001b[0m [${LEVEL_COLOUR[level]}${word}\u001b[0m] `
       : `[${stamp}] [${word}] `
-    this.#sink.write(`${text}${this.#prefix}${message}\n`, level)
-    for (const take of this.#followers) {
-      take({ level, text: `${this.#prefix}${message}`, timeMs: now })
-    }
+    this.#sink.write(`${head}${text}\n`, level)
+    this.#stream.add(line)
+  }
+}
+
+/** The lines of a logger and all its children, for those who follow them. */
+class LogStream {
+  position = 0
+  readonly #recent: LogLine[] = []
+  readonly #followers = new Set<(line: LogLine) => void>()
+
+  add(line: LogLine): void {
+    this.position++
+    if (this.#recent.push(line) > RECENT_LINES_MAX) this.#recent.shift()
+    for (const take of this.#followers) take(line)
+  }
+
+  follow(take: (line: LogLine) => void, from: number): () => void {
+    const missed = Math.max(this.position - from, 0)
+    if (missed > 0) for (const line of this.#recent.slice(-missed)) take(line)
+    this.#followers.add(take)
+    return () => void this.#followers.delete(take)
   }
 }

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
 import {
@@ -17,6 +18,11 @@ import { FLUENT_BIT_VERSION, VERSION } from '../base/version.ts'
 import { ConfigError, type Diagnostic, Diagnostics, formatLocation } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
+import { registerProgramMetrics } from '../engine/program_metrics.ts'
+import { TraceTaps } from '../engine/trace_taps.ts'
+import type { MonitoringServer } from '../http/monitoring_server.ts'
+import type { Reloads } from '../http/reload.ts'
+import { registerLoggerMetrics } from '../metrics/logger_metrics.ts'
 import { MetricsRegistry } from '../metrics/registry.ts'
 import { Catalog, type PluginList } from '../plugin/catalog.ts'
 import { systemDisk } from '../storage/disk.ts'
@@ -81,6 +87,9 @@ class Agent {
   readonly #catalog: Catalog
   readonly #threadEntry: URL | undefined
   readonly #metrics = new MetricsRegistry()
+  /** When the program started, in seconds since the epoch. */
+  readonly #startSeconds = Math.trunc(systemClock.now() / 1000)
+  readonly #reloads: Reloads = { count: 0, request: () => 'not_enabled' }
 
   constructor(
     command: RunCommand,
@@ -99,7 +108,7 @@ class Agent {
   async run(): Promise<number> {
     const { dryRun } = this.#command
     const diagnostics = new Diagnostics()
-    const { service, pipeline } = await loadConfiguration(
+    const loaded = await loadConfiguration(
       {
         file: this.#command.configFile,
         commandLine: { ...this.#command.document, plugins: [] },
@@ -119,6 +128,7 @@ class Agent {
       },
       diagnostics
     )
+    const { service, pipeline } = loaded
     if (!this.#report(diagnostics)) {
       this.#log.error('configuration file contains errors, aborting.')
       return exitCodeOf(diagnostics, dryRun)
@@ -129,22 +139,70 @@ class Agent {
     }
     if (this.#wantsDaemon(service)) return this.#startDaemon()
     this.#applyLogSettings(service)
-    return this.#start(pipeline)
+    const taps = new TraceTaps({
+      pipeline,
+      workingDirectory: process.cwd(),
+      configuration: () => ({ ...loaded, catalog: this.#catalog })
+    })
+    return this.#start(pipeline, service, taps)
   }
 
-  async #start(pipeline: Pipeline): Promise<number> {
+  async #start(pipeline: Pipeline, service: ServiceSettings, taps: TraceTaps): Promise<number> {
     const log = this.#log
     log.info(
       `[fluent bit] version=${FLUENT_BIT_VERSION}, commit=spillway-${VERSION}, pid=${process.pid}`
     )
+    registerLoggerMetrics(this.#metrics, log)
+    registerProgramMetrics(this.#metrics, {
+      clock: systemClock,
+      hostname: hostname(),
+      startSeconds: this.#startSeconds,
+      reloads: () => this.#reloads.count
+    })
     this.#answerSignals(pipeline)
+    let monitoring: MonitoringServer | undefined
+    try {
+      if (service.http_server) monitoring = await this.#startMonitoring(pipeline, service, taps)
+    } catch (error) {
+      log.error(`[http_server] ${error instanceof Error ? error.message : String(error)}`)
+      log.error('[engine] could not start HTTP server')
+      return START_FAILED
+    }
     try {
       await pipeline.start()
     } catch (error) {
       log.error(`[engine] start failed: ${error instanceof Error ? error.message : String(error)}`)
       return START_FAILED
     }
-    return pipeline.stopped
+    const { trace } = this.#command
+    if (trace !== undefined) await taps.start(trace.input, { ...trace, prefix: '' })
+    const exitCode = await pipeline.stopped
+    await monitoring?.stop()
+    return exitCode
+  }
+
+  /** @throws {Error} When the address cannot be bound. */
+  async #startMonitoring(
+    pipeline: Pipeline,
+    service: ServiceSettings,
+    taps: TraceTaps
+  ): Promise<MonitoringServer> {
+    // Much code, for those who want it.
+    const { MonitoringServer } = await import('../http/monitoring_server.ts')
+    const { traceRoutes } = await import('../http/trace.ts')
+    const world = {
+      log: this.#log,
+      clock: systemClock,
+      metrics: this.#metrics,
+      catalog: this.#catalog,
+      pipeline,
+      reloads: this.#reloads,
+      traceRoutes: traceRoutes(taps, this.#log),
+      startSeconds: this.#startSeconds
+    }
+    const server = new MonitoringServer(world, service)
+    await server.start()
+    return server
   }
 
   /** Prints all diagnostics; true when the configuration may be used. */

@@ -3,6 +3,7 @@
  * Source of the order: Fluent Bit 5.1.1 src/fluent-bit.c flb_main_run(), src/flb_engine.c; reference section 1.1.
  */
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Diagnostics, Location, Stage } from '../config/diagnostics.ts'
@@ -11,14 +12,17 @@ import type { ConfigDocument, MapEntry, PluginFile, Section } from '../config/mo
 import {
   baseDirectoryOf,
   readConfiguration,
+  type ReadOptions,
   readParsersFile,
-  readPluginsFile
+  readPluginsFile,
+  type ReferencedFileOptions
 } from '../config/read.ts'
 import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
+import type { Change } from '../engine/change.ts'
 import { Pipeline } from '../engine/pipeline.ts'
 import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
-import type { PipelineSpec } from '../engine/world.ts'
+import type { EngineWorld, PipelineSpec } from '../engine/world.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
 import type { Catalog } from '../plugin/catalog.ts'
@@ -49,10 +53,18 @@ export interface ConfigurationWorld {
   readonly threadEntry?: URL | undefined
 }
 
-export interface LoadedConfiguration {
+/** A configuration as it was read. */
+interface ReadConfiguration {
   readonly document: ConfigDocument
   readonly spec: PipelineSpec
   readonly service: ServiceSettings
+  /** What instances of this configuration have around them. */
+  readonly world: EngineWorld
+  /** Absolute paths of the files that it comes from, and of folders that patterns look into. */
+  readonly sources: ReadonlySet<string>
+}
+
+export interface LoadedConfiguration extends ReadConfiguration {
   readonly pipeline: Pipeline
 }
 
@@ -62,8 +74,35 @@ export async function loadConfiguration(
   world: ConfigurationWorld,
   diagnostics: Diagnostics
 ): Promise<LoadedConfiguration> {
+  const read = await readAll(source, world, diagnostics)
+  const pipeline = new Pipeline(read.spec, read.world)
+  pipeline.create(diagnostics)
+  return { ...read, pipeline }
+}
+
+export interface ReloadedConfiguration extends ReadConfiguration {
+  readonly change: Change
+}
+
+/** Reads everything again for a pipeline that runs; with errors in `diagnostics` the change must be discarded. */
+export async function reloadConfiguration(
+  pipeline: Pipeline,
+  source: ConfigurationSource,
+  world: ConfigurationWorld,
+  diagnostics: Diagnostics
+): Promise<ReloadedConfiguration> {
+  const read = await readAll(source, world, diagnostics)
+  return { ...read, change: pipeline.prepare(read.spec, read.world, diagnostics) }
+}
+
+async function readAll(
+  source: ConfigurationSource,
+  world: ConfigurationWorld,
+  diagnostics: Diagnostics
+): Promise<ReadConfiguration> {
   const { workingDirectory, file } = source
-  const options = { workingDirectory, diagnostics }
+  const sources = new Set<string>()
+  const options = { workingDirectory, diagnostics, sources }
   const documents = [
     ...(source.commandLine === undefined ? [] : [source.commandLine]),
     ...(file === undefined ? [] : [readConfiguration(file, options)])
@@ -82,7 +121,7 @@ export async function loadConfiguration(
   const service = resolveService(document, environment, diagnostics)
   checkService(service, document, diagnostics)
   refuseLater(document, diagnostics)
-  const places = { workingDirectory, baseDirectory, diagnostics }
+  const places = { workingDirectory, baseDirectory, diagnostics, sources }
   const files = new ReferencedFiles(document, environment, places)
   const parserSections = [...document.parsers, ...files.parsers()]
   const parsers = readParsers(parserSections, {
@@ -110,32 +149,30 @@ export async function loadConfiguration(
     ({ plugin }) => plugin.network !== undefined
   )
   const network = hasNetwork ? await import('../engine/network.ts') : undefined
-  const pipeline = new Pipeline(spec, {
+  for (const path of environment.paths) sources.add(path)
+  const engineWorld = {
     ...world,
     Network: network?.InstanceNetwork,
     environment,
     parsers,
     configDirectory: baseDirectory,
     threads
-  })
-  pipeline.create(diagnostics)
-  return { document, spec, service, pipeline }
+  }
+  return { document, spec, service, world: engineWorld, sources }
 }
+
+type PlaceOptions = Omit<ReferencedFileOptions, 'at'>
 
 /** The files that service keys name. */
 class ReferencedFiles {
   readonly #service: readonly MapEntry[]
   readonly #environment: Environment
-  readonly #options: {
-    workingDirectory: string
-    baseDirectory: string
-    diagnostics: Diagnostics
-  }
+  readonly #options: PlaceOptions
 
   constructor(
     document: ConfigDocument,
     environment: Environment,
-    options: { workingDirectory: string; baseDirectory: string; diagnostics: Diagnostics }
+    options: PlaceOptions
   ) {
     this.#service = document.service
     this.#environment = environment
@@ -173,11 +210,12 @@ async function addPlugins(
   plugins: readonly PluginFile[],
   catalog: Catalog,
   environment: Environment,
-  { workingDirectory, diagnostics }: { workingDirectory: string; diagnostics: Diagnostics }
+  { workingDirectory, diagnostics, sources }: ReadOptions & { readonly sources: Set<string> }
 ): Promise<void> {
   for (const { path } of plugins) {
     try {
       const file = expandScalar(path, environment, diagnostics)
+      sources.add(resolve(workingDirectory, file))
       await catalog.addFile(file, workingDirectory, path.at)
     } catch (error) {
       diagnostics.capture(error)
@@ -188,7 +226,7 @@ async function addPlugins(
 const LEVELS = ['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace']
 
 /** Service keys that turn on what this version does not have. */
-const SWITCHES = ['http_server', 'hot_reload', 'enable_chunk_trace', 'security.fips_mode'] as const
+const SWITCHES = ['security.fips_mode'] as const
 
 /** What Fluent Bit checks of the service section beyond its types, and what has no effect in this version. */
 function checkService(
@@ -208,6 +246,10 @@ function checkService(
   }
   if (!['normal', 'full'].includes(service['storage.sync'].toLowerCase())) {
     mustBe('storage.sync', 'normal or full', `"${service['storage.sync']}"`, 'start')
+  }
+  const port = service.http_port
+  if (service.http_server && !(/^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535)) {
+    mustBe('http_port', 'a port, 1 to 65535', `"${port}"`, 'start')
   }
   for (const key of SWITCHES) if (service[key]) warnWithoutEffect(key, at(key), diagnostics)
   if (service['storage.keep.rejected']) checkDeadLetters(service, at, diagnostics)

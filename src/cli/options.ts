@@ -208,40 +208,35 @@ export const COMMAND_LINE_OPTIONS: readonly OptionSpec[] = [
     short: 'Z',
     long: ['enable-chunk-trace'],
     value: '',
-    summary: 'enable chunk tracing',
-    later: true
+    summary: 'enable chunk tracing'
   },
   {
     action: 'traceInput',
     short: '',
     long: ['trace-input'],
     value: 'NAME',
-    summary: 'input to start tracing on startup',
-    later: true
+    summary: 'input to start tracing on startup'
   },
   {
     action: 'traceOutput',
     short: '',
     long: ['trace-output'],
     value: 'NAME',
-    summary: 'output to use for tracing on startup',
-    later: true
+    summary: 'output to use for tracing on startup'
   },
   {
     action: 'traceOutputProperty',
     short: '',
     long: ['trace-output-property'],
     value: '"A=B"',
-    summary: 'set a property for output tracing on startup',
-    later: true
+    summary: 'set a property for output tracing on startup'
   },
   {
     action: 'trace',
     short: '',
     long: ['trace'],
     value: 'PIPELINE',
-    summary: 'trace on startup, such as "input=dummy.0 output=stdout output.format=json"',
-    later: true
+    summary: 'trace on startup, such as "input=dummy.0 output=stdout output.format=json"'
   },
   {
     action: 'workdir',
@@ -256,8 +251,7 @@ export const COMMAND_LINE_OPTIONS: readonly OptionSpec[] = [
     short: 'H',
     long: ['http', 'http_server'],
     value: '',
-    summary: 'enable monitoring HTTP server',
-    later: true
+    summary: 'enable monitoring HTTP server'
   },
   {
     action: 'service',
@@ -265,8 +259,7 @@ export const COMMAND_LINE_OPTIONS: readonly OptionSpec[] = [
     short: 'L',
     long: ['http_listen'],
     value: 'ADDRESS',
-    summary: 'set HTTP server listen address (default: 0.0.0.0)',
-    later: true
+    summary: 'set HTTP server listen address (default: 0.0.0.0)'
   },
   {
     action: 'service',
@@ -274,8 +267,7 @@ export const COMMAND_LINE_OPTIONS: readonly OptionSpec[] = [
     short: 'P',
     long: ['port', 'http_port'],
     value: 'PORT',
-    summary: 'set HTTP server TCP port (default: 2020)',
-    later: true
+    summary: 'set HTTP server TCP port (default: 2020)'
   },
   {
     action: 'service',

@@ -3,14 +3,13 @@ import { isatty } from 'node:tty'
 import { Catalog, type PluginList } from '../plugin/catalog.ts'
 import type { Plugin, PluginKind } from '../plugin/define.ts'
 import {
-  CLIENT_NET_OPTIONS,
   FILTER_OPTIONS,
   INPUT_HIDDEN_OPTIONS,
   INPUT_OPTIONS,
+  netOptions,
   OUTPUT_HIDDEN_OPTIONS,
   OUTPUT_OPTIONS,
   HTTP_SERVER_OPTIONS,
-  SERVER_NET_OPTIONS,
   TLS_OPTIONS
 } from '../plugin/generic_options.ts'
 import type { Command, RunCommand } from './args.ts'
@@ -107,7 +106,7 @@ function sharedOptions(plugin: Plugin): SharedOptions {
     global,
     address: { host: hidden.host, port: hidden.port },
     httpServer: plugin.network === 'http_server' ? HTTP_SERVER_OPTIONS : undefined,
-    networking: plugin.network === 'client' ? CLIENT_NET_OPTIONS : SERVER_NET_OPTIONS,
+    networking: netOptions(plugin),
     networkTls: plugin.tls === false ? undefined : TLS_OPTIONS
   }
 }

@@ -35,16 +35,26 @@ export interface ByteKernel {
   lineLength(from: number, end: number): number
 }
 
-/**
- * A buffer for a hot path that is kept for long: it cannot be given back. In the kernel's memory while there is room,
- * else an ordinary one.
- */
+/** Buffers that were given back, by their length. */
+const free = new Map<number, Buffer[]>()
+
+/** A buffer for a hot path that is kept for long. In the kernel's memory while there is room, else an ordinary one. */
 export function allocateLasting(byteLength: number): Buffer {
+  const again = free.get(byteLength)?.pop()
+  if (again !== undefined) return again
   const start = used
   const next = start + byteLength + KERNEL_SLACK
   if (next > PAGES * PAGE_BYTES) return Buffer.allocUnsafeSlow(byteLength)
   used = next
   return Buffer.from(memory.buffer, start, byteLength)
+}
+
+/** Takes a buffer back for others that want one of this length; nobody may use it any more. */
+export function releaseLasting(buffer: Buffer): void {
+  if (kernelBase(buffer) === -1) return
+  const buffers = free.get(buffer.length)
+  if (buffers === undefined) free.set(buffer.length, [buffer])
+  else buffers.push(buffer)
 }
 
 /** Where a buffer starts in the kernel's memory; -1 for any other buffer. */

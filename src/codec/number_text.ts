@@ -189,14 +189,29 @@ function trimmed(bytes: Buffer, end: number, start: number): number {
 
 /** `%.16g`: 16 significant digits without trailing zeros; `nan`, `inf` and `-inf` as glibc writes them. */
 export function formatG16(value: number): string {
+  return formatG(value, PRECISION)
+}
+
+/**
+ * `%.<precision>g`: significant digits without trailing zeros; `nan`, `inf` and `-inf` as glibc writes them.
+ *
+ * @param precision 1 to 17.
+ */
+export function formatG(value: number, precision: number): string {
   if (!Number.isFinite(value)) return notFinite(value)
   if (value === 0) return Object.is(value, -0) ? '-0' : '0'
-  const text = roundedToEven(value)
+  const text = roundedToEven(value, precision)
   const mark = text.indexOf('e')
   const exponent = Number(text.slice(mark + 1))
   const negative = value < 0
   const digits = withoutTrailingZeros(text.slice(negative ? 1 : 0, mark).replace('.', ''))
-  return (negative ? '-' : '') + placed(digits, exponent)
+  return (negative ? '-' : '') + placed(digits, exponent, precision)
+}
+
+/** `%.17g`, which tells all doubles apart. */
+export function formatG17(value: number): string {
+  // JavaScript writes whole numbers of up to 17 digits the same way, faster.
+  return Number.isSafeInteger(value) && value !== 0 ? `${value}` : formatG(value, 17)
 }
 
 /**
@@ -223,15 +238,18 @@ function notFinite(value: number): string {
   return value > 0 ? 'inf' : '-inf'
 }
 
-/** `d.ddde±x` with 16 digits. JavaScript rounds a tie up, C to the even digit. */
-function roundedToEven(value: number): string {
-  const text = value.toExponential(PRECISION - 1)
+/** `d.ddde±x`. JavaScript rounds a tie up, C to the even digit. */
+function roundedToEven(value: number, precision: number): string {
+  const text = value.toExponential(precision - 1)
   const mark = text.indexOf('e')
   if ((text.charCodeAt(mark - 1) & 1) === 0) return text
-  // Only an exact tie has a 17th digit of 5 and nothing after it.
+  // A tie ends in a 5 that only the last binary digit gives: m / 2^p, m odd, with p = precision - exponent.
+  const exponent = Number(text.slice(mark + 1))
+  if (exponent < precision && !Number.isInteger(value * 2 ** (precision - exponent))) return text
+  // Only an exact tie has one more digit, a 5, and nothing after it.
   const exact = value.toExponential(EXACT_DIGITS)
-  if (exact[exact.indexOf('.') + PRECISION] !== '5') return text
-  const tail = exact.slice(exact.indexOf('.') + PRECISION + 1, exact.indexOf('e'))
+  if (exact[exact.indexOf('.') + precision] !== '5') return text
+  const tail = exact.slice(exact.indexOf('.') + precision + 1, exact.indexOf('e'))
   if (!/^0*$/.test(tail)) return text
   const even = String.fromCharCode(text.charCodeAt(mark - 1) - 1)
   return text.slice(0, mark - 1) + even + text.slice(mark)
@@ -244,8 +262,8 @@ function withoutTrailingZeros(digits: string): string {
 }
 
 /** Puts the point, or the exponent of two or more digits, where `%g` has it. */
-function placed(digits: string, exponent: number): string {
-  if (exponent < -4 || exponent >= PRECISION) {
+function placed(digits: string, exponent: number, precision: number): string {
+  if (exponent < -4 || exponent >= precision) {
     const sign = exponent < 0 ? '-' : '+'
     const size = String(Math.abs(exponent)).padStart(2, '0')
     const mantissa = digits.length > 1 ? `${digits[0]}.${digits.slice(1)}` : digits

@@ -66,6 +66,11 @@ export class Environment {
     return this.#variables
   }
 
+  /** Files that variables come from. */
+  get paths(): string[] {
+    return [...this.#variables.values()].flatMap(({ path }) => path ?? [])
+  }
+
   /** The value of a variable; undefined when it is not set. */
   get(name: string): string | undefined {
     const variable = this.#variables.get(name)

@@ -20,6 +20,8 @@ export interface ReadOptions {
   readonly workingDirectory: string
   /** Takes everything that is wrong; the document then lacks what could not be read. */
   readonly diagnostics: Diagnostics
+  /** Gets the absolute paths of all that is read, and of the folders that patterns look into. */
+  readonly sources?: Set<string>
 }
 
 /** How a file is found that a key of the configuration names. */
@@ -132,7 +134,7 @@ function readDocument(
 ): DocumentDraft {
   const { diagnostics, workingDirectory } = options
   const document = emptyDocument()
-  const files = new SourceFiles(workingDirectory, diagnostics)
+  const files = new SourceFiles(workingDirectory, diagnostics, options.sources)
   const file = files.read(path, at)
   if (file === undefined) return document
   if (configFormat(path) === 'yaml') {

@@ -74,6 +74,10 @@ export const SERVICE_OPTIONS = {
   enable_chunk_trace: flag({ default: 'off', doc: 'Allow chunk tracing' }),
   hot_reload: flag({ default: 'off', doc: 'Reload the configuration on SIGHUP' }),
   'hot_reload.ensure_thread_safety': flag({ default: 'on', doc: 'Wait for all tasks at a reload' }),
+  'hot_reload.watch': flag({
+    default: 'off',
+    doc: 'Reload when a file of the configuration changes; works without hot_reload'
+  }),
   'hot_reload.timeout': int({ default: '0', doc: 'Seconds before a reload is given up; 0 never' }),
   'security.fips_mode': flag({ default: 'false', doc: 'Use the FIPS provider' }),
   'windows.maxstdio': int({ default: '512', doc: 'Windows only' })

@@ -32,12 +32,15 @@ export interface SourceFile {
 export class SourceFiles {
   readonly #workingDirectory: string
   readonly #diagnostics: Diagnostics
+  readonly #sources: Set<string> | undefined
   /** Device and inode of every file read, so that a file under two names is still one file. */
   readonly #seen = new Set<string>()
 
-  constructor(workingDirectory: string, diagnostics: Diagnostics) {
+  /** @param sources See `ReadOptions`. */
+  constructor(workingDirectory: string, diagnostics: Diagnostics, sources?: Set<string>) {
     this.#workingDirectory = workingDirectory
     this.#diagnostics = diagnostics
+    this.#sources = sources
   }
 
   /** True when a relative or absolute path leads to something. */
@@ -52,6 +55,7 @@ export class SourceFiles {
 
   /** The files that a pattern names, sorted; relative ones start at the working directory. */
   match(pattern: string): string[] {
+    this.#sources?.add(dirname(this.#absolute(pattern)))
     return matchFiles(pattern, this.#workingDirectory)
   }
 
@@ -60,6 +64,7 @@ export class SourceFiles {
    * `at` is where the file is asked for; undefined for the main file.
    */
   read(name: string, at: Location | undefined): SourceFile | undefined {
+    this.#sources?.add(this.#absolute(name))
     try {
       const { dev, ino } = statSync(this.#absolute(name))
       if (!this.#isNew(name, `${dev}:${ino}`, at)) return undefined

@@ -8,10 +8,17 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Signal } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
+import type { Metrics } from '../metrics/registry.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { StoredChunk } from '../storage/chunk_file.ts'
 import type { ChunkStore, FoundFile, RecoveredChunk, Recovery } from '../storage/chunk_store.ts'
 import type { ChunkHolder } from './chunk_stats.ts'
+import {
+  type InputCounters,
+  inputCounters,
+  NO_GAUGES,
+  registerInputGauges
+} from './input_figures.ts'
 import { inputName, type Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { RouteDelivery, type Task, type TaskOwner } from './task.ts'
@@ -23,10 +30,11 @@ export interface BacklogWorld {
   readonly log: Logger
   readonly clock: Clock
   readonly ledger: Ledger
+  readonly metrics: Metrics
   readonly store: ChunkStore
   /** The outputs that match a tag and take the signal. */
   route(tag: string, signal: Signal): readonly OutputRuntime[]
-  readonly outputs: readonly OutputRuntime[]
+  outputs(): readonly OutputRuntime[]
   newTask(chunk: Chunk, owner: TaskOwner, input: string): Task
   /** Counts bytes that could not be read, by reason. */
   countBad(reason: string, bytes: number): void
@@ -38,6 +46,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
   readonly isBacklog = true
   readonly trustsDisk = true
   readonly #world: BacklogWorld
+  readonly #counters: InputCounters
   /** What may be in memory is what `storage.max_chunks_up` allows. */
   readonly overLimit = false
   readonly memoryBytesMax = 0
@@ -63,6 +72,8 @@ export class Backlog implements TaskOwner, ChunkHolder {
     this.name = `storage_backlog.${number}`
     this.#bytesMax = bytesMax
     this.#world = world
+    this.#counters = inputCounters(world.metrics, this.name, 'memory')
+    registerInputGauges(world.metrics, this.name, NO_GAUGES)
   }
 
   get label(): string {
@@ -167,6 +178,8 @@ export class Backlog implements TaskOwner, ChunkHolder {
       return
     }
     this.#say('info', `register ${shownName}`)
+    this.#counters.records.add(events)
+    this.#counters.bytes.add(bytes)
     const { tag, input, signal = 'logs' } = origin
     const parts = { id, tag, input, signal }
     const chunk = Chunk.down(parts, stored, bytes, events)
@@ -198,7 +211,7 @@ export class Backlog implements TaskOwner, ChunkHolder {
     const { outputs, route } = this.#world
     const labels = origin.outputs
     if (labels === undefined) return route(origin.tag, origin.signal ?? 'logs')
-    return outputs.filter(({ label, name }) => labels.includes(label) || labels.includes(name))
+    return outputs().filter(({ label, name }) => labels.includes(label) || labels.includes(name))
   }
 
   #sendSome(): void {

@@ -1,5 +1,5 @@
 /** How many chunks there are and where, for metrics and dumps. */
-import type { MetricsRegistry } from '../metrics/registry.ts'
+import type { Metrics } from '../metrics/registry.ts'
 import type { Chunk } from '../storage/chunk.ts'
 import type { Task } from './task.ts'
 
@@ -52,7 +52,7 @@ export interface StorageStats {
 
 /** Registers what `storage.metrics` is about, under Fluent Bit's names (src/flb_storage.c, src/flb_input.c). */
 export function registerStorageMetrics(
-  metrics: MetricsRegistry,
+  metrics: Metrics,
   holders: readonly ChunkHolder[],
   storage: () => StorageStats
 ): void {
@@ -78,7 +78,7 @@ export function registerStorageMetrics(
   for (const holder of holders) registerHolder(metrics, holder)
 }
 
-function registerHolder(metrics: MetricsRegistry, holder: ChunkHolder): void {
+function registerHolder(metrics: Metrics, holder: ChunkHolder): void {
   const labels = { name: holder.label }
   const gauge = (what: string, help: string, read: () => number): void =>
     metrics.gauge(`fluentbit_input_storage_${what}`, help, labels, read)

@@ -88,11 +88,12 @@ export class EmitterRuntime implements Emitter {
 /** All emitters of a pipeline. */
 export class Emitters implements EmittedRecords {
   receipt: SharedReceipt | undefined
-  readonly #emitters: EmitterRuntime[] = []
+  #emitters: readonly EmitterRuntime[] = []
   #draining = false
 
-  add(emitter: EmitterRuntime): void {
-    this.#emitters.push(emitter)
+  /** Those that there are from now on. */
+  use(emitters: readonly EmitterRuntime[]): void {
+    this.#emitters = emitters
   }
 
   /**

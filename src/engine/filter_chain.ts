@@ -26,29 +26,50 @@ export interface FilterCounters {
   readonly failed: Counter
 }
 
+/** What a processor has seen and done; it is a filter too and has those counters beside these. */
+export interface ProcessorCounters {
+  readonly invocations: Counter
+  readonly errors: Counter
+  readonly itemsIn: Counter
+  readonly itemsOut: Counter
+  readonly itemsDrop: Counter
+}
+
 /** One filter instance in a chain. */
 export interface FilterStep {
+  /** `grep.0`. */
+  readonly name: string
+  /** Alias or name. */
+  readonly label: string
   readonly filter: Filter
   readonly wholeBatch: boolean
   readonly condition: EventCondition | undefined
   readonly counters: FilterCounters
+  /** Of a processor of an input or output. */
+  readonly processor?: ProcessorCounters | undefined
   readonly log: Logger
 }
 
 interface RunningStep extends FilterStep {
   readonly batch: { tag: string; source: string; position: number }
+  /** In this batch. */
+  dropped: number
+  failed: number
 }
 
 export class FilterChain {
+  readonly steps: readonly FilterStep[]
   readonly #stages: readonly (readonly RunningStep[])[]
   readonly #view = new EventView()
   /** Output of each stage but the last. */
   readonly #between: readonly MsgpackWriter[]
 
   constructor(steps: readonly FilterStep[]) {
+    this.steps = steps
     const stages: RunningStep[][] = []
     for (const step of steps) {
-      const running = { ...step, batch: { tag: '', source: '', position: 0 } }
+      const batch = { tag: '', source: '', position: 0 }
+      const running = { ...step, batch, dropped: 0, failed: 0 }
       const last = stages.at(-1)
       if (last === undefined || step.wholeBatch || last[0].wholeBatch) stages.push([running])
       else last.push(running)
@@ -90,13 +111,16 @@ export class FilterChain {
   ): number {
     const view = this.#view
     let kept = 0
+    let marks = 0
     let at = 0
     // Bytes [clean, at) were kept as they are and not copied yet.
     let clean = 0
     while (at < length) {
       view.load(source, at)
       const next = view.end
-      if (!isGroupMark(source, at) && !apply(stage, view)) {
+      const isMark = isGroupMark(source, at)
+      if (isMark) marks++
+      if (!isMark && !apply(stage, view)) {
         if (at > clean) out.raw(source, clean, at)
         clean = next
       } else {
@@ -110,6 +134,7 @@ export class FilterChain {
       at = next
     }
     if (at > clean) out.raw(source, clean, at)
+    count(stage, kept - marks)
     return kept
   }
 }
@@ -118,7 +143,28 @@ function begin(step: RunningStep, tag: string, origin: string): void {
   step.batch.tag = tag
   step.batch.source = origin
   step.batch.position = 0
+  step.dropped = 0
+  step.failed = 0
   step.filter.begin?.(step.batch)
+}
+
+/** Counts a batch. @param kept Events that have passed all steps. */
+function count(stage: readonly RunningStep[], kept: number): void {
+  let after = kept
+  for (let index = stage.length - 1; index >= 0; index--) {
+    const { counters, processor, dropped, failed } = stage[index]
+    const before = after + dropped
+    counters.records.value += before
+    counters.dropped.value += dropped
+    if (processor !== undefined && before > 0) {
+      processor.invocations.value++
+      if (failed > 0) processor.errors.value++
+      processor.itemsIn.value += before
+      processor.itemsOut.value += after
+      processor.itemsDrop.value += dropped
+    }
+    after = before
+  }
 }
 
 /** False when a filter dropped the event. */
@@ -127,18 +173,18 @@ function apply(stage: readonly RunningStep[], view: EventView): boolean {
     const step = stage[index]
     if (step.condition !== undefined && !step.condition(view)) continue
     const { counters } = step
-    counters.records.value++
     let keep = true
     try {
       keep = step.filter.filter(view, step.batch)
     } catch (error) {
+      step.failed++
       if (counters.failed.value++ === 0) {
         step.log.error(`filter failed, record kept as it is: ${String(error)}`)
       }
     }
     step.batch.position++
     if (!keep) {
-      counters.dropped.value++
+      step.dropped++
       counters.droppedBytes.value += view.end - view.start
       return false
     }

@@ -8,34 +8,27 @@ import type { Clock, Timer } from '../base/clock.ts'
 import { CHUNK_BYTES_FIRST, CHUNKS_UNDER_WAY_MAX, TAGS_IDLE_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { type Signal, SIGNALS } from '../base/signal.ts'
-import type { Counter } from '../metrics/registry.ts'
 import { Chunk } from '../storage/chunk.ts'
 import type { ChunkFile } from '../storage/chunk_file.ts'
 import type { ChunkHolder } from './chunk_stats.ts'
+import type { ChunkTap } from './chunk_trace.ts'
 import { type ConditionalRoute, RouteSplitter } from './conditional_routes.ts'
 import type { DiskGuard, Waiting } from './disk_guard.ts'
 import type { FilterChain } from './filter_chain.ts'
+import type { InputCounters, InputGauges } from './input_figures.ts'
 import type { Account, Ledger } from './ledger.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { Pauses, type RunningInput } from './pauses.ts'
 import type { RateGate } from './rate_gate.ts'
+import type { RateWindow } from './rate_window.ts'
 import type { ReceiptMoment, StorageType } from './receipt.ts'
-import { type EmittedRecords, type SinkOwner, TagSink } from './tag_sink.ts'
+import { type EmittedRecords, type SinkOwner, type SinkPath, TagSink } from './tag_sink.ts'
+import type { TagRecords } from './tag_records.ts'
 import type { Task, TaskOwner } from './task.ts'
 import type { UpChunks } from './up_chunks.ts'
 
 /** How long a fast input waits for chunks that are under way before it goes on without them. */
 const READY_WAIT_MS = 1_000
-
-export interface InputCounters {
-  readonly records: Counter
-  readonly bytes: Counter
-  /** Chunks and bytes that `storage.type memrb` gave up. */
-  readonly ringChunks: Counter
-  readonly ringBytes: Counter
-  /** Counts events that reached no output, by reason. */
-  dropped(reason: string, records: number, bytes: number): void
-}
 
 export interface InputSettings {
   readonly name: string
@@ -50,6 +43,7 @@ export interface InputSettings {
   readonly memBufLimit: number
   /** Wait when `storage.max_chunks_up` is reached. */
   readonly pausesOnChunks: boolean
+  readonly rateWindow: RateWindow
   readonly rateGate: RateGate | undefined
   /** False keeps the events from every output, as `routable false` says. */
   readonly routable: boolean
@@ -78,6 +72,7 @@ export interface InputWorld {
   /** The outputs that match a tag and take the signal. */
   outputs(tag: string, signal: Signal): readonly OutputRuntime[]
   takeBuffer(): Buffer
+  giveBuffer(buffer: Buffer): void
   nextChunkId(): string
   /** The file of a new chunk. */
   newFile(chunk: Chunk, label: string): ChunkFile
@@ -87,14 +82,19 @@ export interface InputWorld {
   readingInputs(): readonly Waiting[]
 }
 
-export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder {
-  readonly settings: InputSettings
+export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder, InputGauges {
+  /** Those of the plugin; they end with it. */
+  readonly timers = new Set<Timer>()
+  /** Set while the input is traced; it ends with the input. */
+  tap: ChunkTap | undefined
+  #settings: InputSettings
   readonly account: Account
   readonly isBacklog = false
   readonly trustsDisk: boolean
   readonly isEmitter: boolean
   readonly #world: InputWorld
   readonly #counters: InputCounters
+  readonly #tagRecords: TagRecords | undefined
   readonly #pauses: Pauses
   readonly #sinks = new Map<string, TagSink>()
   /** Sinks of conditional routes by route name; made with the first sink. */
@@ -102,19 +102,31 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   /** Chunks on their way, oldest first. */
   readonly #tasks = new Set<Task>()
   readonly #underWay = new Set<Task>()
+  #retired: (() => void) | undefined
   #waiting: { promise: Promise<void>; resolve: () => void; timer: Timer } | undefined
   #rateTimer: Timer | undefined
   /** Bytes in chunks that are open or on their way, of an input that keeps them in memory. */
   #memoryBytes = 0
 
-  constructor(settings: InputSettings, world: InputWorld, counters: InputCounters) {
-    this.settings = settings
+  /** @param tagRecords Where `telemetry` wants records counted by tag. */
+  constructor(
+    settings: InputSettings,
+    world: InputWorld,
+    counters: InputCounters,
+    tagRecords: TagRecords | undefined
+  ) {
+    this.#settings = settings
     this.account = world.ledger.input(settings.label)
     this.trustsDisk = settings.trustsDisk
     this.isEmitter = settings.plugin === 'emitter'
     this.#world = world
     this.#counters = counters
+    this.#tagRecords = tagRecords
     this.#pauses = new Pauses(world.log, settings.label)
+  }
+
+  get settings(): InputSettings {
+    return this.#settings
   }
 
   get name(): string {
@@ -148,6 +160,28 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   /** True while the input must not read. */
   get paused(): boolean {
     return this.#pauses.isPaused
+  }
+
+  get isRateLimited(): boolean {
+    return this.#pauses.has('rate')
+  }
+
+  get gatePressure(): InputGauges['gatePressure'] {
+    if (this.settings.rateGate?.usesPressure !== true) return { chunks: 0, retries: 0 }
+    let retries = 0
+    for (const { failures } of this.#tasks) retries += failures
+    return { chunks: this.#tasks.size, retries }
+  }
+
+  /** Of the last whole window. */
+  get rate(): InputGauges['rate'] {
+    const { rateWindow } = this.settings
+    rateWindow.add(this.#world.clock.now(), 0, 0)
+    return { records: rateWindow.recordRate, bytes: rateWindow.byteRate }
+  }
+
+  get pending(): InputGauges['pending'] {
+    return this.input?.pending ?? { batches: 0, bytes: 0 }
   }
 
   /** True while undelivered events are more than `mem_buf_limit`. */
@@ -185,7 +219,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     const key = sinkKey(tag, signal)
     let sink = this.#sinks.get(key)
     if (sink === undefined) {
-      sink = signal === 'logs' ? this.#newSink(tag) : this.#newPlainSink(tag, signal)
+      sink = new TagSink(signal === 'logs' ? this.#path(tag) : this.#plainPath(tag, signal), this)
       this.#sinks.set(key, sink)
     }
     return sink
@@ -195,7 +229,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   forget(tag: string): void {
     for (const signal of SIGNALS) {
       const key = sinkKey(tag, signal)
-      this.#sinks.get(key)?.seal()
+      this.#sinks.get(key)?.close()
       this.#sinks.delete(key)
     }
   }
@@ -241,12 +275,48 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
 
   async stop(): Promise<void> {
     await this.input?.stop?.()
+    await this.tap?.end()
+  }
+
+  /** Stops the input for a changed one to go on; gives what that one needs to know, if anything. */
+  async handOver(): Promise<unknown> {
+    const { input } = this
+    if (input?.handOver !== undefined) return input.handOver()
+    await input?.stop?.()
+    return undefined
+  }
+
+  /** Stays with a new configuration: under another number, and with other outputs behind its routes. */
+  stay(name: string, routes: readonly InputRoute[]): void {
+    this.#settings = { ...this.#settings, name, routes }
+  }
+
+  /** Sends the events of all tags on the ways that the configuration has now. */
+  reroute(): void {
+    for (const sink of this.#routeSinks.values()) sink.close()
+    this.#routeSinks.clear()
+    for (const sink of this.#sinks.values()) {
+      const { tag, signal } = sink.path
+      sink.reroute(signal === 'logs' ? this.#path(tag) : this.#plainPath(tag, signal))
+    }
+  }
+
+  /** Nothing comes in any more: calls `done` when the last chunk is settled. */
+  retire(done: () => void): void {
+    // A tap that `stop` has not ended.
+    void this.tap?.end()
+    this.#retired = done
+    if (this.#tasks.size === 0) done()
   }
 
   /** Holds the input back for good: the engine is stopping. */
   hold(): void {
     this.#pauses.stop()
     this.#rateTimer?.cancel()
+  }
+
+  cancelTimers(): void {
+    for (const timer of this.timers) timer.cancel()
   }
 
   waitForDisk(): void {
@@ -270,10 +340,11 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
     return this.#world.ledger.route(this.label, output.label)
   }
 
-  countRecords(records: number, bytes: number): void {
+  countRecords({ tag, path }: TagSink, records: number, bytes: number): void {
     this.#counters.records.value += records
     this.#counters.bytes.value += bytes
-    this.settings.rateGate?.add(this.#world.clock.now(), records, bytes)
+    this.settings.rateWindow.add(this.#world.clock.now(), records, bytes)
+    if (path.signal === 'logs') this.#tagRecords?.add(tag, records)
   }
 
   newChunk({ tag, path }: TagSink, isBusy: boolean): Chunk {
@@ -292,6 +363,10 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
 
   takeBuffer(): Buffer {
     return this.#world.takeBuffer()
+  }
+
+  giveBuffer(buffer: Buffer): void {
+    this.#world.giveBuffer(buffer)
   }
 
   appended(chunk: Chunk, sink: TagSink, bytes: number): void {
@@ -345,20 +420,21 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
       )
     }
     this.#checkRate()
+    if (this.#tasks.size === 0) this.#retired?.()
   }
 
   // --- limits
 
   /** Pauses the input where it has brought more than it may; in the order in which Fluent Bit looks. */
   #protect(bytes: number): void {
-    const { memBufLimit, storage, pausesOnChunks, rateGate } = this.settings
+    const { memBufLimit, storage, pausesOnChunks, rateGate, rateWindow } = this.settings
     const { up, clock } = this.#world
     if (storage === 'filesystem' && pausesOnChunks && up.isFull) {
       this.#pauses.pause('chunks', `storage buf overlimit ${up.count}/${up.max}`)
     }
     if (rateGate?.isOver(this.#pressure()) === true) {
       this.#pauses.pause('rate', 'rate gate limit exceeded')
-      this.#lookAgain(rateGate.leftMs(clock.now()))
+      this.#lookAgain(rateWindow.leftMs(clock.now()))
     }
     if (storage === 'memory' && memBufLimit > 0 && this.#memoryBytes >= memBufLimit) {
       const sizes = `event of size ${bytes}B exceeded limit ${memBufLimit} to ${this.#memoryBytes}B`
@@ -368,9 +444,8 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
 
   /** Chunks under way and their retries, which lower the limits of the rate gate. */
   #pressure(): number {
-    let pressure = this.#tasks.size
-    for (const task of this.#tasks) pressure += task.failures
-    return pressure
+    const { chunks, retries } = this.gatePressure
+    return chunks + retries
   }
 
   #lookAgain(delayMs: number): void {
@@ -381,15 +456,15 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
   }
 
   #checkRate(): void {
-    const { rateGate } = this.settings
+    const { rateGate, rateWindow } = this.settings
     if (rateGate === undefined || !this.#pauses.has('rate') || this.#pauses.has('stop')) return
     const nowMs = this.#world.clock.now()
-    rateGate.add(nowMs, 0, 0)
+    rateWindow.add(nowMs, 0, 0)
     if (rateGate.isCalm(this.#pressure())) {
       this.#rateTimer?.cancel()
       this.#rateTimer = undefined
       this.#pauses.resume('rate', 'rate gate')
-    } else this.#lookAgain(rateGate.leftMs(nowMs))
+    } else this.#lookAgain(rateWindow.leftMs(nowMs))
   }
 
   /** Gives up the oldest chunks for new events, apart from those that an output is working on. */
@@ -402,8 +477,8 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
       const { size } = task.chunk
       if (!this.#giveUp(task)) continue
       freed += size
-      this.#counters.ringChunks.add(1)
-      this.#counters.ringBytes.add(size)
+      this.#counters.overrun?.chunks.add(1)
+      this.#counters.overrun?.bytes.add(size)
     }
   }
 
@@ -417,36 +492,33 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder 
 
   // --- sinks
 
-  #newSink(tag: string): TagSink {
+  #path(tag: string): SinkPath {
     const { processors, routes, routable } = this.settings
     const plain = routes.filter(route => route.conditional === undefined)
     const direct = plain.flatMap(route => route.outputs)
     // With a conditional route, only routes decide; otherwise they add to what the tag matches.
     const isSplit = plain.length < routes.length
     const matching = routable && !isSplit ? this.#world.outputs(tag, 'logs') : []
-    return new TagSink(
-      {
-        tag,
-        signal: 'logs',
-        processors,
-        filters: this.#world.chain(tag),
-        splitter: isSplit ? this.#newSplitter() : undefined,
-        outputs: [...new Set([...matching, ...direct])],
-        isRouted: direct.length > 0
-      },
-      this
-    )
+    return {
+      tag,
+      signal: 'logs',
+      processors,
+      filters: this.#world.chain(tag),
+      splitter: isSplit ? this.#newSplitter() : undefined,
+      outputs: [...new Set([...matching, ...direct])],
+      isRouted: direct.length > 0
+    }
   }
 
   /** For what no processor, filter or condition of a route reads. */
-  #newPlainSink(tag: string, signal: Signal): TagSink {
+  #plainPath(tag: string, signal: Signal): SinkPath {
     const { routes, routable } = this.settings
     const direct = routes.flatMap(route => (route.conditional === undefined ? route.outputs : []))
     const taking = direct.filter(output => output.settings.signals.includes(signal))
     const matching = routable ? this.#world.outputs(tag, signal) : []
     const outputs = [...new Set([...matching, ...taking])]
     const none = { processors: undefined, filters: undefined, splitter: undefined }
-    return new TagSink({ tag, signal, ...none, outputs, isRouted: taking.length > 0 }, this)
+    return { tag, signal, ...none, outputs, isRouted: taking.length > 0 }
   }
 
   #newSplitter(): RouteSplitter {

@@ -56,12 +56,21 @@ export interface RouteSpec {
 }
 
 export interface InputSpec extends InstanceSpec<InputPlugin> {
+  /** Whether `telemetry` of the input wants records counted by tag; undefined where the service section decides. */
+  readonly tagRecords?: boolean | undefined
   readonly processors: readonly ProcessorSpec[]
   readonly routes: readonly RouteSpec[]
 }
 
 export interface OutputSpec extends InstanceSpec<OutputPlugin> {
   readonly processors: readonly ProcessorSpec[]
+}
+
+/** What an instance is called where it is shown. */
+export interface InstanceTitle {
+  readonly plugin: string
+  /** See `labelOf`. */
+  readonly label: string
 }
 
 /** The alias when there is one, else the name. */

@@ -2,11 +2,9 @@
  * Makes plugin instances from their resolved configuration: the context that a plugin sees, its counters, and the runtime around it.
  */
 import { crc32 } from 'node:zlib'
-import type { Timer } from '../base/clock.ts'
-import type { Logger } from '../base/log.ts'
 import { ConfigError, type Diagnostics, type Location } from '../config/diagnostics.ts'
 import type { ServiceSettings } from '../config/service.ts'
-import type { Counter } from '../metrics/registry.ts'
+import type { Counter, Metrics } from '../metrics/registry.ts'
 import { snapshot } from '../metrics/snapshot.ts'
 import { compileOnigmo } from '../parser/onigmo.ts'
 import type { Emitter, FilterContext, PluginContext, ProgramView } from '../plugin/context.ts'
@@ -16,12 +14,7 @@ import { compileMatch } from '../record/tag.ts'
 import { parseSize } from '../config/units.ts'
 import { EmitterRuntime, type Emitters } from './emitter.ts'
 import { type EventCondition, FilterChain, type FilterStep } from './filter_chain.ts'
-import {
-  type InputCounters,
-  type InputRoute,
-  InputRuntime,
-  type InputWorld
-} from './input_runtime.ts'
+import { type InputRoute, InputRuntime, type InputWorld } from './input_runtime.ts'
 import {
   type FilterSpec,
   type InputSpec,
@@ -33,62 +26,144 @@ import {
   type RouteSpec,
   textValue
 } from './instance.ts'
+import { inputCounters, registerIngressFigures, registerInputGauges } from './input_figures.ts'
 import type { Gate } from './network.ts'
+import { OutputFigures } from './output_figures.ts'
 import { OutputRuntime } from './output_runtime.ts'
 import { inputContext, NO_PROGRAM, pluginContext } from './plugin_context.ts'
+import { processorCounters } from './processor_figures.ts'
 import { RateGate } from './rate_gate.ts'
+import { RateWindow } from './rate_window.ts'
+import { type FilterRuntime, type InputPlace, Layout, type LayoutFactory } from './layout.ts'
+import { type Place, Prints, Row } from './place.ts'
 import { receiptMoment, type StorageType } from './receipt.ts'
 import { parseRetryLimit } from './retry.ts'
 import type { Storage } from './storage.ts'
 import { storageType } from './storage_type.ts'
+import { TagRecords } from './tag_records.ts'
 import { InstanceThreads } from './threads/instance_threads.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
 
-/** A filter with its place in the pipeline. */
-export interface FilterRuntime extends FilterStep {
-  readonly name: string
-  readonly matches: (tag: string) => boolean
+/** The places of a layout while it is made. */
+interface Seats {
+  readonly outputs: Row<OutputSpec, OutputRuntime>
+  readonly inputs: Row<InputSpec, InputRuntime>
+  readonly filters: Row<FilterSpec, FilterRuntime>
 }
 
 /** What instances share with the pipeline that they are made for. */
 export interface Owner {
-  /** Inputs and emitters made so far. */
-  readonly inputs: InputRuntime[]
-  readonly timers: Set<Timer>
   readonly emitters: Emitters
   readonly storage: Storage
-  world(log: Logger): InputWorld
+  readonly world: InputWorld
+  /** As the configuration that runs now has it. */
+  service(): ServiceSettings
   stop(exitCode: number): void
 }
 
-export class InstanceFactory {
+export class InstanceFactory implements LayoutFactory {
   readonly #world: EngineWorld
+  readonly #spec: PipelineSpec
   readonly #service: ServiceSettings
   readonly #diagnostics: Diagnostics
   readonly #owner: Owner
   readonly #threads: InstanceThreads
+  /** Those that were made for the layout that is being made. */
+  readonly #newInputs = new Set<InputRuntime>()
+  /** What has been made so far, or stays. */
+  #seats: Seats
+  /** Of the instance that is being made. */
+  #metrics: Metrics
+  #emitters: EmitterRuntime[] = []
 
-  constructor(
-    world: EngineWorld,
-    service: ServiceSettings,
-    diagnostics: Diagnostics,
-    owner: Owner
-  ) {
+  constructor(world: EngineWorld, spec: PipelineSpec, diagnostics: Diagnostics, owner: Owner) {
     this.#world = world
-    this.#service = service
+    this.#spec = spec
+    this.#service = spec.service
     this.#diagnostics = diagnostics
     this.#owner = owner
-    this.#threads = new InstanceThreads(world, service, diagnostics)
+    this.#seats = this.#takeSeats()
+    this.#metrics = world.metrics
+    this.#threads = new InstanceThreads(world, spec.service, diagnostics)
   }
 
-  /** The runtime of an input; empty when the plugin refused its configuration. */
-  input(spec: InputSpec, outputs: readonly OutputRuntime[]): InputRuntime[] {
-    const { log } = this.#world
-    const processors = this.#processors(spec.processors)
-    const routes = spec.routes.flatMap(route => this.#route(route, spec, outputs))
+  /** All instances of the configuration; those of `old` that are to be the same stay. */
+  layout(old?: Layout): Layout {
+    const { inputs, filters, outputs } = this.#spec
+    const prints = new Prints(this.#spec, this.#world)
+    const seats = this.#takeSeats(old)
+    for (const spec of outputs) seats.outputs.fill(spec, prints.output(spec))
+    for (const spec of inputs) seats.inputs.fill(spec, prints.input(spec))
+    for (const spec of filters) seats.filters.fill(spec, prints.filter(spec))
+    return new Layout(this.#spec, this, seats)
+  }
+
+  /** The layout with new instances in place of those that have been stopped. */
+  renewed(layout: Layout, isGone: (runtime: InputRuntime | OutputRuntime) => boolean): Layout {
+    this.#newInputs.clear()
+    const seats = this.#takeSeats()
+    for (const place of layout.outputPlaces) seats.outputs.keep(place, isGone(place.runtime))
+    for (const place of layout.inputPlaces) seats.inputs.keep(place, isGone(place.runtime))
+    for (const place of layout.filterPlaces) seats.filters.keep(place, false)
+    return new Layout(this.#spec, this, seats)
+  }
+
+  #takeSeats(old?: Layout): Seats {
+    const { outputPlaces = [], inputPlaces = [], filterPlaces = [] } = old ?? {}
+    const seats: Seats = {
+      outputs: new Row(outputPlaces, (spec, print) =>
+        this.#place(spec, print, () => this.#output(spec))
+      ),
+      inputs: new Row(inputPlaces, (spec, print) =>
+        this.#place(spec, print, () =>
+          this.#input(
+            spec,
+            seats.outputs.places.map(({ runtime }) => runtime)
+          )
+        )
+      ),
+      filters: new Row(filterPlaces, (spec, print) =>
+        this.#place(spec, print, () => this.#filter(spec))
+      )
+    }
+    this.#seats = seats
+    return seats
+  }
+
+  /** The routes of an input that stays, to outputs that may be others than before. */
+  routesTo(
+    { spec, runtime }: InputPlace,
+    outputs: readonly OutputRuntime[]
+  ): readonly InputRoute[] {
+    if (this.#newInputs.has(runtime)) return runtime.settings.routes
+    return runtime.settings.routes.map((route, index) => {
+      const { name, outputs: targets } = spec.routes[index]
+      return { ...route, outputs: this.#targets(name, targets, spec, outputs) }
+    })
+  }
+
+  #place<Spec extends InstanceSpec, Runtime>(
+    spec: Spec,
+    print: string,
+    make: () => Runtime[]
+  ): Place<Spec, Runtime> | undefined {
+    const metrics = this.#world.metrics.scope()
+    const emitters: EmitterRuntime[] = []
+    this.#metrics = metrics
+    this.#emitters = emitters
+    const [runtime] = make()
+    if (runtime === undefined) metrics.release()
+    return runtime && { spec, print, runtime, emitters, metrics }
+  }
+
+  #input(spec: InputSpec, outputs: readonly OutputRuntime[]): InputRuntime[] {
     const label = labelOf(spec)
+    const processors = this.#processors(spec.processors, { scope: 'input', owner: label })
+    const routes = spec.routes.flatMap(route => this.#route(route, spec, outputs))
     const storage = this.#storageType(spec)
     const acknowledge = this.#acknowledge(spec)
+    const rateWindow = new RateWindow((numberValue(spec, 'rate_window') || 1) * 1000)
+    const metrics = this.#metrics
     const runtime = new InputRuntime(
       {
         name: spec.name,
@@ -99,25 +174,29 @@ export class InstanceFactory {
         trustsDisk: acknowledge !== 'delivered',
         memBufLimit: numberValue(spec, 'mem_buf_limit'),
         pausesOnChunks: spec.values['storage.pause_on_chunks_overlimit'] === true,
-        rateGate: this.#rateGate(spec),
+        rateWindow,
+        rateGate: this.#rateGate(spec, rateWindow),
         routable: spec.values['routable'] !== false,
         processors,
         routes
       },
-      this.#owner.world(log),
-      this.#inputCounters(label)
+      this.#owner.world,
+      inputCounters(metrics, label, storage),
+      this.#tagRecords(label, spec.tagRecords)
     )
+    registerInputGauges(metrics, label, runtime)
+    if (spec.plugin.network === 'http_server') registerIngressFigures(metrics, label, runtime)
+    this.#newInputs.add(runtime)
     return this.#guard(spec, () => {
       const base = this.#context(spec, 'input', runtime)
-      const context = inputContext(spec, base, runtime, this.#owner.timers, this.#program(spec))
+      const context = inputContext(spec, base, runtime, runtime.timers, this.#program(spec))
       const input = spec.plugin.create(spec.values, context)
-      runtime.input = this.#threads.input(spec, input, context, runtime)
+      runtime.input = this.#threads.input(spec, input, context, runtime, this.#metrics)
       return runtime
     })
   }
 
-  /** The runtime of a filter; empty when it is off or refused its configuration. */
-  filter(spec: FilterSpec): FilterRuntime[] {
+  #filter(spec: FilterSpec): FilterRuntime[] {
     const active = textValue(spec, 'active')?.toLowerCase()
     if (active === 'false' || active === '0') return []
     const matches = this.#matcher(spec)
@@ -137,14 +216,13 @@ export class InstanceFactory {
     }))
   }
 
-  /** The runtime of an output; empty when it refused its configuration. */
-  output(spec: OutputSpec, pipeline: PipelineSpec): OutputRuntime[] {
+  #output(spec: OutputSpec): OutputRuntime[] {
     const { log, clock, random } = this.#world
-    const { inputs, outputs } = pipeline
+    const { inputs, outputs } = this.#spec
     const label = labelOf(spec)
     let matches = this.#matcher(spec)
     if (matches === undefined && inputs.length === 1 && outputs.length === 1) matches = () => true
-    if (matches === undefined && !isRouted(spec, pipeline)) {
+    if (matches === undefined && !isRouted(spec, this.#spec)) {
       this.#diagnostics.warning(
         'CFG_NO_MATCH',
         `NO match for ${spec.name} output instance: no data reaches it`,
@@ -155,7 +233,7 @@ export class InstanceFactory {
     return this.#guard(spec, () => {
       const { flush: flushSeconds } = this.#service
       const created = spec.plugin.create(spec.values, { ...context, id: spec.id, flushSeconds })
-      const { output, concurrency } = this.#threads.output(spec, created, context)
+      const { output, concurrency } = this.#threads.output(spec, created, context, this.#metrics)
       return new OutputRuntime(
         {
           name: spec.name,
@@ -167,7 +245,7 @@ export class InstanceFactory {
           signals: spec.plugin.signals ?? ['logs'],
           retryLimit: this.#retryLimit(spec),
           concurrency,
-          processors: this.#processors(spec.processors),
+          processors: this.#processors(spec.processors, { scope: 'output', owner: label }),
           storedBytesMax: this.#storedBytesMax(spec)
         },
         output,
@@ -175,12 +253,11 @@ export class InstanceFactory {
           log,
           clock,
           random,
-          schedulerBase: this.#service['scheduler.base'],
-          schedulerCap: this.#service['scheduler.cap'],
+          service: () => this.#owner.service(),
           up: this.#owner.storage.up,
           keep: given => this.#owner.storage.keep(given)
         },
-        this.#outputCounters(label),
+        new OutputFigures(this.#metrics, label),
         context.dropped
       )
     })
@@ -203,7 +280,7 @@ export class InstanceFactory {
     return spec.values['acknowledge'] === 'delivered' ? 'delivered' : 'stored'
   }
 
-  #rateGate(spec: InputSpec): RateGate | undefined {
+  #rateGate(spec: InputSpec, window: RateWindow): RateGate | undefined {
     const resumeRatio = numberValue(spec, 'rate_gate.resume_ratio')
     if (resumeRatio <= 0 || resumeRatio >= 1) {
       const at = spec.written.find(property => property.key === 'rate_gate.resume_ratio')?.at
@@ -211,13 +288,20 @@ export class InstanceFactory {
       this.#diagnostics.error('CFG_BAD_VALUE', message, at ?? spec.at)
     }
     if (spec.values['rate_gate'] !== true) return undefined
-    return new RateGate({
-      windowMs: (numberValue(spec, 'rate_window') || 1) * 1000,
+    const settings = {
       maxBytes: numberValue(spec, 'rate_gate.max_bytes'),
       maxRecords: numberValue(spec, 'rate_gate.max_records'),
       usesPressure: spec.values['rate_gate.backpressure'] !== false,
       resumeRatio
-    })
+    }
+    return new RateGate(settings, window)
+  }
+
+  /** @param isOn What an input says itself. */
+  #tagRecords(label: string, isOn: boolean | undefined): TagRecords | undefined {
+    const settings = this.#spec.tagRecords
+    if (settings === undefined || !(isOn ?? settings.isOn)) return undefined
+    return new TagRecords(this.#world.metrics, this.#metrics, label, settings)
   }
 
   /** Bytes of chunks with a file that an output may have; undefined for no limit. */
@@ -258,11 +342,18 @@ export class InstanceFactory {
     return byText === undefined ? byPattern : tag => byText(tag) || byPattern(tag)
   }
 
-  #processors(specs: readonly ProcessorSpec[]): FilterChain | undefined {
+  /** @param owner What they are processors of; Fluent Bit counts nothing of those of routes. */
+  #processors(
+    specs: readonly ProcessorSpec[],
+    owner?: { readonly scope: 'input' | 'output'; readonly owner: string }
+  ): FilterChain | undefined {
     const steps: FilterStep[] = []
-    for (const spec of specs) {
+    for (const [stage, spec] of specs.entries()) {
       const condition = this.#condition(spec.condition)
-      steps.push(...this.#guard(spec, () => ({ ...this.#step(spec, () => true), condition })))
+      const labels = { ...owner, processor: spec.plugin.name, stage: `${stage}`, signal: 'logs' }
+      const processor = owner && processorCounters(this.#metrics, labels)
+      const made = this.#guard(spec, () => this.#step(spec, () => true))
+      steps.push(...made.map(step => ({ ...step, condition, processor })))
     }
     return steps.length === 0 ? undefined : new FilterChain(steps)
   }
@@ -275,12 +366,18 @@ export class InstanceFactory {
     return undefined
   }
 
-  #route(route: RouteSpec, spec: InputSpec, outputs: readonly OutputRuntime[]): InputRoute[] {
-    const found = route.outputs.flatMap(({ name, fallback }) => {
+  /** The outputs that a route names. */
+  #targets(
+    route: string,
+    targets: RouteSpec['outputs'],
+    spec: InputSpec,
+    outputs: readonly OutputRuntime[]
+  ): OutputRuntime[] {
+    return targets.flatMap(({ name, fallback }) => {
       const direct = findOutput(outputs, name)
       if (direct !== undefined) return [direct]
       const second = fallback === undefined ? undefined : findOutput(outputs, fallback)
-      const missing = `Output "${name}" of route "${route.name}" does not exist`
+      const missing = `Output "${name}" of route "${route}" does not exist`
       this.#diagnostics.warning(
         'CFG_UNKNOWN_OUTPUT',
         second === undefined
@@ -290,10 +387,13 @@ export class InstanceFactory {
       )
       return second === undefined ? [] : [second]
     })
+  }
+
+  #route(route: RouteSpec, spec: InputSpec, outputs: readonly OutputRuntime[]): InputRoute[] {
     const isConditional = route.condition !== undefined || route.isDefault || route.perRecord
     return [
       {
-        outputs: found,
+        outputs: this.#targets(route.name, route.outputs, spec, outputs),
         processors: this.#processors(route.processors),
         conditional: isConditional
           ? {
@@ -310,9 +410,12 @@ export class InstanceFactory {
     const context = this.#filterContext(spec, matches)
     const filter: Filter = spec.plugin.create(spec.values, context)
     const label = labelOf(spec)
+    const metrics = this.#metrics
     const count = (what: string, help: string): Counter =>
-      this.#world.metrics.counter(`fluentbit_filter_${what}_total`, help, { name: label })
+      metrics.counter(`fluentbit_filter_${what}_total`, help, { name: label })
     return {
+      name: spec.name,
+      label,
       filter,
       wholeBatch: spec.plugin.wholeBatch ?? false,
       condition: undefined,
@@ -323,7 +426,7 @@ export class InstanceFactory {
         added: count('add_records', 'Total number of new added records.'),
         dropped: count('drop_records', 'Total number of dropped records.'),
         droppedBytes: count('drop_bytes', 'Total number of dropped bytes.'),
-        failed: this.#world.metrics.counter(
+        failed: metrics.counter(
           'spillway_filter_failed_records_total',
           'Records kept as they were because the filter failed.',
           { name: label }
@@ -338,13 +441,17 @@ export class InstanceFactory {
     const { clock, log, metrics } = this.#world
     return {
       metrics: () => snapshot(metrics, BigInt(Math.round(clock.now() * 1e3)) * 1000n),
-      followLog: take => log.follow(take)
+      get logPosition() {
+        return log.position
+      },
+      followLog: (take, from) => log.follow(take, from)
     }
   }
 
   #context(spec: InstanceSpec, kind: 'input' | 'filter' | 'output', gate?: Gate): PluginContext {
     const stop = (exitCode: number): void => this.#owner.stop(exitCode)
-    return pluginContext(spec, kind, this.#world, this.#service, stop, gate)
+    const world = { ...this.#world, metrics: this.#metrics }
+    return pluginContext(spec, kind, world, this.#service, stop, gate)
   }
 
   #filterContext(spec: FilterSpec, matches: (tag: string) => boolean): FilterContext {
@@ -356,7 +463,13 @@ export class InstanceFactory {
   }
 
   #emitter(spec: FilterSpec, options: Parameters<FilterContext['emitter']>[0]): Emitter {
-    const { inputs, emitters } = this.#owner
+    const { outputs: outputSeats, inputs: inputSeats, filters } = this.#seats
+    const places = [...outputSeats.places, ...inputSeats.places, ...filters.places]
+    const emitters = [...places.flatMap(place => place.emitters), ...this.#emitters]
+    const inputs = [
+      ...inputSeats.places.map(({ runtime }) => runtime),
+      ...emitters.map(({ input }) => input)
+    ]
     const { name: label, storageType: type, memoryLimit } = options
     const written = (key: string): Location =>
       spec.written.find(property => property.key === key)?.at ?? spec.at
@@ -376,7 +489,9 @@ export class InstanceFactory {
       this.#diagnostics
     )
     // The backlog of storage.path has the number after the inputs, as in Fluent Bit.
-    const number = inputs.length + (this.#owner.storage.store === undefined ? 0 : 1)
+    let number = inputs.length + (this.#owner.storage.store === undefined ? 0 : 1)
+    // One that stayed at a reload may have the number.
+    while (inputs.some(({ name }) => name === `emitter.${number}`)) number++
     const runtime = new InputRuntime(
       {
         name: `emitter.${number}`,
@@ -388,72 +503,25 @@ export class InstanceFactory {
         trustsDisk: false,
         memBufLimit: 0,
         pausesOnChunks: false,
+        rateWindow: new RateWindow(1000),
         rateGate: undefined,
         routable: true,
         processors: undefined,
         routes: []
       },
-      this.#owner.world(this.#world.log),
-      this.#inputCounters(label)
+      this.#owner.world,
+      inputCounters(this.#metrics, label, storage),
+      this.#tagRecords(label, undefined)
     )
-    inputs.push(runtime)
+    registerInputGauges(this.#metrics, label, runtime)
     // What is on disk does not fill the memory.
     const emitter = new EmitterRuntime(
       runtime,
       storage === 'filesystem' ? 0 : memoryLimit,
-      emitters
+      this.#owner.emitters
     )
-    emitters.add(emitter)
+    this.#emitters.push(emitter)
     return emitter
-  }
-
-  #inputCounters(label: string): InputCounters {
-    const count = (what: string, help: string): Counter =>
-      this.#world.metrics.counter(`fluentbit_input_${what}_total`, help, { name: label })
-    return {
-      records: count('records', 'Number of input records.'),
-      bytes: count('bytes', 'Number of input bytes.'),
-      ringChunks: count('memrb_dropped_chunks', 'Number of memrb dropped chunks.'),
-      ringBytes: count('memrb_dropped_bytes', 'Number of memrb dropped bytes.'),
-      dropped: (reason, records, bytes) => this.#countUnmatched(label, reason, records, bytes)
-    }
-  }
-
-  /** Fluent Bit counts what no output wants as what is dropped on the way to one of this name. */
-  #countUnmatched(input: string, reason: string, records: number, bytes: number): void {
-    const { metrics } = this.#world
-    const labels = { input, output: reason }
-    metrics
-      .counter(
-        'fluentbit_routing_logs_drop_records_total',
-        'Total log records dropped during routing',
-        labels
-      )
-      .add(records)
-    metrics
-      .counter(
-        'fluentbit_routing_logs_drop_bytes_total',
-        'Total bytes of log records dropped during routing',
-        labels
-      )
-      .add(bytes)
-  }
-
-  #outputCounters(label: string): ConstructorParameters<typeof OutputRuntime>[3] {
-    const count = (what: string, help: string): Counter =>
-      this.#world.metrics.counter(`fluentbit_output_${what}_total`, help, { name: label })
-    return {
-      records: count('proc_records', 'Number of processed output records.'),
-      bytes: count('proc_bytes', 'Number of processed output bytes.'),
-      errors: count('errors', 'Number of output errors.'),
-      retries: count('retries', 'Number of output retries.'),
-      retriesFailed: count(
-        'retries_failed',
-        'Number of abandoned batches because the maximum number of re-tries was reached.'
-      ),
-      droppedRecords: count('dropped_records', 'Number of dropped records.'),
-      retriedRecords: count('retried_records', 'Number of retried records.')
-    }
   }
 
   /** Makes something of a valid instance; a mistake that is found becomes a diagnostic and nothing is made. */

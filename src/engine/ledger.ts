@@ -29,29 +29,34 @@ export class Account {
 export interface LedgerRow {
   /** `input tail.0` or `route tail.0 > http.0`. */
   readonly name: string
+  readonly input: string
+  /** Undefined for the account of an input. */
+  readonly output: string | undefined
   readonly account: Account
   readonly buffered: number
 }
 
+type Entry = Pick<LedgerRow, 'input' | 'output' | 'account'>
+
 export class Ledger {
-  readonly #inputs = new Map<string, Account>()
-  readonly #routes = new Map<string, Account>()
+  readonly #inputs = new Map<string, Entry>()
+  readonly #routes = new Map<string, Entry>()
 
   /** The account of an input, by its alias or name. */
   input(label: string): Account {
-    return accountOf(this.#inputs, inputName(label))
+    return accountOf(this.#inputs, inputName(label), label, undefined)
   }
 
   /** The account of an input's events on their way to an output. */
   route(input: string, output: string): Account {
-    return accountOf(this.#routes, routeName(input, output))
+    return accountOf(this.#routes, routeName(input, output), input, output)
   }
 
   /** @param buffered Events by the name of their row, counted where they are. */
   rows(buffered: ReadonlyMap<string, number>): LedgerRow[] {
-    return [...this.#inputs, ...this.#routes].map(([name, account]) => ({
+    return [...this.#inputs, ...this.#routes].map(([name, entry]) => ({
       name,
-      account,
+      ...entry,
       buffered: buffered.get(name) ?? 0
     }))
   }
@@ -91,11 +96,16 @@ function droppedOf(account: Account): number {
   return sum
 }
 
-function accountOf(accounts: Map<string, Account>, name: string): Account {
-  let account = accounts.get(name)
-  if (account === undefined) {
-    account = new Account()
-    accounts.set(name, account)
+function accountOf(
+  entries: Map<string, Entry>,
+  name: string,
+  input: string,
+  output: string | undefined
+): Account {
+  let entry = entries.get(name)
+  if (entry === undefined) {
+    entry = { input, output, account: new Account() }
+    entries.set(name, entry)
   }
-  return account
+  return entry.account
 }

@@ -18,7 +18,7 @@ import type {
   TlsSettings,
   TlsVersion
 } from '../net/settings.ts'
-import { Upstream } from '../net/upstream.ts'
+import { Upstream, type UpstreamSettings } from '../net/upstream.ts'
 import type { Counter } from '../metrics/registry.ts'
 import type { ListenDefaults, Network, RemoteDefaults } from '../plugin/network.ts'
 import { type InstanceSpec, numberValue } from './instance.ts'
@@ -46,6 +46,10 @@ const NOT_IN_ADDRESS = /[\0-\x20\x7f]/
 
 const TLS_VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 
+/** Of outputs that serve, which have the `net.*` of clients. */
+const BACKLOG = 128
+const ACCEPT_SECONDS = 10
+
 /** Defaults of a group of one, which never leaves its endpoint out. */
 const ALONE = { mode: 'round_robin', ejectAfter: 3, ejectMs: 5_000 } as const
 
@@ -53,6 +57,7 @@ export class InstanceNetwork implements Network {
   readonly #spec: InstanceSpec
   readonly #owner: NetworkOwner
   readonly #gate: Gate
+  readonly #upstreams: Upstream[] = []
 
   constructor(spec: InstanceSpec, owner: NetworkOwner, gate: Gate = OPEN_GATE) {
     this.#spec = spec
@@ -76,9 +81,18 @@ export class InstanceNetwork implements Network {
     return this.#tlsOf(this.#spec.values)
   }
 
+  /** Connections that it has made, and those that are in use. */
+  get connections(): { readonly total: number; readonly busy: number } {
+    const sum = { total: 0, busy: 0 }
+    for (const { connections } of this.#upstreams) {
+      sum.total += connections.total
+      sum.busy += connections.busy
+    }
+    return sum
+  }
+
   upstream(defaults: RemoteDefaults): Upstream {
     const { upstream: group } = this.#spec
-    const { log, clock } = this.#owner
     const { ignoresProxy = false } = defaults
     const direct =
       group === undefined
@@ -87,13 +101,10 @@ export class InstanceNetwork implements Network {
     const endpoints = ignoresProxy ? direct : direct.map(endpoint => this.#proxied(endpoint))
     const { client } = this
     const { mode, ejectAfter, ejectMs } = group ?? ALONE
-    return this.#checked(
-      () => new Upstream({ endpoints, mode, ejectAfter, ejectMs, client }, log, clock)
-    )
+    return this.#keep({ endpoints, mode, ejectAfter, ejectMs, client })
   }
 
   remote(...[url, connectTimeoutMs]: Parameters<Network['remote']>): Upstream {
-    const { log, clock } = this.#owner
     const isSecure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
     const endpoint = this.#proxied({
@@ -105,9 +116,14 @@ export class InstanceNetwork implements Network {
     })
     const { client: keys } = this
     const client = connectTimeoutMs === undefined ? keys : { ...keys, connectTimeoutMs }
-    return this.#checked(
-      () => new Upstream({ endpoints: [endpoint], ...ALONE, client }, log, clock)
-    )
+    return this.#keep({ endpoints: [endpoint], ...ALONE, client })
+  }
+
+  #keep(settings: UpstreamSettings): Upstream {
+    const { log, clock } = this.#owner
+    const upstream = this.#checked(() => new Upstream(settings, log, clock))
+    this.#upstreams.push(upstream)
+    return upstream
   }
 
   exchange(...[connection, request]: Parameters<Network['exchange']>): Promise<HttpAnswer> {
@@ -149,10 +165,10 @@ export class InstanceNetwork implements Network {
 
   get server(): ServerSettings {
     return {
-      backlog: this.#number('net.backlog'),
+      backlog: this.#numberOr('net.backlog', BACKLOG),
       sharesPort: this.#flag('net.share_port'),
-      acceptTimeoutMs: this.#number('net.accept_timeout') * 1000,
-      reportsAcceptTimeout: this.#flag('net.accept_timeout_log_error'),
+      acceptTimeoutMs: this.#numberOr('net.accept_timeout', ACCEPT_SECONDS) * 1000,
+      reportsAcceptTimeout: this.#spec.values['net.accept_timeout_log_error'] !== false,
       ioTimeoutMs: this.#number('net.io_timeout') * 1000,
       keepalive: this.#flag('net.keepalive')
     }
@@ -355,6 +371,11 @@ export class InstanceNetwork implements Network {
 
   #number(key: string): number {
     return numberValue(this.#spec, key)
+  }
+
+  /** @param usual Where the plugin does not have the key. */
+  #numberOr(key: string, usual: number): number {
+    return this.#spec.values[key] === undefined ? usual : this.#number(key)
   }
 
   #flag(key: string): boolean {

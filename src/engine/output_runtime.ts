@@ -7,28 +7,18 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Signal } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
+import type { ServiceSettings } from '../config/service.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
-import type { Counter } from '../metrics/registry.ts'
 import type { ChunkView } from '../plugin/context.ts'
 import type { Output } from '../plugin/define.ts'
 import { type Delivery, drop, OK, type PartialDelivery, retry } from '../plugin/delivery.ts'
 import type { Chunk } from '../storage/chunk.ts'
 import { answerProblem } from './answer_check.ts'
 import type { FilterChain } from './filter_chain.ts'
+import type { OutputCounters, OutputFigures } from './output_figures.ts'
 import { NO_LIMIT, retryDelaySeconds } from './retry.ts'
 import { type DeliveryTarget, pick, type RouteDelivery, type Task } from './task.ts'
 import type { UpChunks } from './up_chunks.ts'
-
-/** What an output has done, as Fluent Bit's metrics name it. */
-export interface OutputCounters {
-  readonly records: Counter
-  readonly bytes: Counter
-  readonly errors: Counter
-  readonly retries: Counter
-  readonly retriesFailed: Counter
-  readonly droppedRecords: Counter
-  readonly retriedRecords: Counter
-}
 
 /** Counts records that an output gave up, by reason. */
 export type DropCounter = (reason: string, records: number, bytes: number) => void
@@ -68,8 +58,8 @@ export interface DeliveryWorld {
   readonly log: Logger
   readonly clock: Clock
   readonly random: () => number
-  readonly schedulerBase: number
-  readonly schedulerCap: number
+  /** As the configuration that runs now has it. */
+  service(): Pick<ServiceSettings, 'scheduler.base' | 'scheduler.cap'>
   readonly up: UpChunks
   /** Keeps what was given up, where dead letters are on. */
   keep(given: GivenUp): void
@@ -79,9 +69,10 @@ export interface DeliveryWorld {
 const PASSING_READ_ERRORS: readonly string[] = ['EIO', 'EMFILE', 'ENFILE', 'EACCES', 'ENOMEM']
 
 export class OutputRuntime implements DeliveryTarget {
-  readonly settings: OutputSettings
+  #settings: OutputSettings
   readonly #output: Output
   readonly #world: DeliveryWorld
+  readonly #figures: OutputFigures
   readonly #counters: OutputCounters
   readonly #countDrop: DropCounter
   /** All that have not ended, oldest first. */
@@ -93,19 +84,28 @@ export class OutputRuntime implements DeliveryTarget {
   /** Bytes of chunks with a file that are to come here. */
   #storedBytes = 0
   readonly #processed = new MsgpackWriter(0)
+  #isStarted = false
+  #successor: OutputRuntime | undefined
+  #retired: (() => void) | undefined
 
   constructor(
     settings: OutputSettings,
     output: Output,
     world: DeliveryWorld,
-    counters: OutputCounters,
+    figures: OutputFigures,
     countDrop: DropCounter
   ) {
-    this.settings = settings
+    this.#settings = settings
     this.#output = output
     this.#world = world
-    this.#counters = counters
+    this.#figures = figures
+    this.#counters = figures.counters
+    figures.showCapacity(() => this.#capacityPercent)
     this.#countDrop = countDrop
+  }
+
+  get settings(): OutputSettings {
+    return this.#settings
   }
 
   get name(): string {
@@ -130,6 +130,13 @@ export class OutputRuntime implements DeliveryTarget {
 
   async start(): Promise<void> {
     await this.#output.start?.()
+    this.#isStarted = true
+  }
+
+  /** What `storage.total_limit_size` leaves, in percent. */
+  get #capacityPercent(): number {
+    const { storedBytesMax } = this.settings
+    return storedBytesMax === undefined ? 100 : 100 * (1 - this.#storedBytes / storedBytesMax)
   }
 
   /** Makes room for bytes of a chunk with a file: the oldest chunks go when they are more than the output may have. */
@@ -192,8 +199,62 @@ export class OutputRuntime implements DeliveryTarget {
     if (lost > 0) this.#countLost(delivery, 'shutdown', lost, bytes - delivery.bytes)
   }
 
+  /** Once, if it has started. */
   async stop(): Promise<void> {
+    if (!this.#isStarted) return
+    this.#isStarted = false
     await this.#output.stop?.()
+  }
+
+  /** Stays with a new configuration, under another number. */
+  stay(name: string, id: number): void {
+    const [plugin] = this.settings.route.split('/')
+    this.#settings = { ...this.#settings, name, id, route: `${plugin}/${name}` }
+  }
+
+  /** All deliveries go to an output with other settings; what is under way goes there if it is to be tried again. */
+  handOver(successor: OutputRuntime): void {
+    this.#successor = successor
+    this.#queue.length = 0
+    for (const delivery of Array.from(this.#deliveries)) {
+      if (delivery.state !== 'active') this.#move(delivery, successor)
+    }
+  }
+
+  /** Nothing comes any more: stops when the last delivery has ended, then calls `done`. */
+  retire(done: () => void): void {
+    this.#retired = done
+    this.#leaveWhenDone()
+  }
+
+  #leaveWhenDone(): void {
+    const retired = this.#retired
+    if (retired === undefined || this.#deliveries.size > 0) return
+    this.#retired = undefined
+    const stopped = this.stop().catch((error: unknown) => {
+      this.#world.log.error(`[output:${this.settings.label}] stop failed: ${describe(error)}`)
+    })
+    void stopped.then(retired)
+  }
+
+  #move(delivery: RouteDelivery, successor: OutputRuntime): void {
+    const { state, task } = delivery
+    delivery.timer?.cancel()
+    delivery.timer = undefined
+    this.#forget(delivery)
+    delivery.output = successor
+    successor.hold(delivery)
+    if (task.chunk.stored !== undefined) successor.reserve(task.chunk, task.chunk.size)
+    if (state !== 'held') successor.deliver(delivery)
+    this.#leaveWhenDone()
+  }
+
+  #forget(delivery: RouteDelivery): void {
+    const { chunk } = delivery.task
+    this.#deliveries.delete(delivery)
+    if (this.settings.storedBytesMax !== undefined && chunk.stored !== undefined) {
+      this.#storedBytes -= chunk.size
+    }
   }
 
   #enqueue(delivery: RouteDelivery): void {
@@ -233,6 +294,7 @@ export class OutputRuntime implements DeliveryTarget {
     this.#active--
     // A delivery that was left at the stop does not count any more.
     if (delivery.state === 'active') {
+      delivery.task.owner.tap?.answered(chunk, this.settings, answer)
       this.#settle(delivery, answer, view)
       up.release(chunk)
     }
@@ -284,8 +346,7 @@ export class OutputRuntime implements DeliveryTarget {
       delivery.task.lose(reason, delivery.lostOf(view, events))
     }
     delivery.account.delivered += taken
-    this.#counters.records.add(taken)
-    this.#counters.bytes.add(takenBytes)
+    this.#countTaken(delivery.task, taken, takenBytes)
     if (answer.drop.length > 0) this.#counters.errors.add(1)
     delivery.keepOnly(view, answer.retry, this.settings.processors !== undefined)
     if (answer.retry.length === 0) {
@@ -309,10 +370,9 @@ export class OutputRuntime implements DeliveryTarget {
         `[engine] flush backlog chunk '${chunk.id}' succeeded: ${this.#where(task)}`
       )
     }
-    // Fluent Bit counts what the chunk held before processors; of a part there is only what was sent.
-    const isWhole = !delivery.isPartlyTaken
-    this.#counters.records.add(isWhole ? chunk.events : view.events)
-    this.#counters.bytes.add(isWhole ? chunk.size : view.bytes.length)
+    this.#countTaken(task, view.events, view.bytes.length)
+    const seconds = this.#world.clock.now() / 1000 - beginSeconds(chunk.id)
+    this.#figures.delivered(task.owner.label, Math.max(seconds, 0))
     delivery.account.delivered += view.events
     this.#end(delivery)
   }
@@ -343,21 +403,27 @@ export class OutputRuntime implements DeliveryTarget {
 
   #retryLater(delivery: RouteDelivery, waitMs: number | undefined): void {
     const { task } = delivery
-    const { schedulerBase, schedulerCap, random, clock, log } = this.#world
+    const { random, clock, log } = this.#world
+    const { 'scheduler.base': base, 'scheduler.cap': cap } = this.#world.service()
     delivery.failures++
     this.#counters.retries.add(1)
     this.#counters.retriedRecords.add(delivery.events)
-    const backoff = retryDelaySeconds(delivery.failures, schedulerBase, schedulerCap, random)
+    const backoff = retryDelaySeconds(delivery.failures, base, cap, random)
     const seconds = this.#stopping ? 1 : Math.max(backoff, Math.ceil((waitMs ?? 0) / 1000))
     log.warn(
       `[engine] failed to flush chunk '${task.chunk.id}', retry in ${seconds} seconds: ${this.#where(task)}`
     )
+    this.#figures.waits(seconds)
     delivery.state = 'waiting'
     task.stalled()
     delivery.timer = clock.after(seconds * 1000, () => this.#again(delivery))
   }
 
   #again(delivery: RouteDelivery): void {
+    if (this.#successor !== undefined) {
+      this.#move(delivery, this.#successor)
+      return
+    }
     delivery.timer?.cancel()
     delivery.timer = undefined
     this.#enqueue(delivery)
@@ -391,10 +457,24 @@ export class OutputRuntime implements DeliveryTarget {
     this.#end(delivery)
   }
 
+  #countTaken({ owner, chunk }: Task, events: number, bytes: number): void {
+    this.#counters.records.add(events)
+    this.#counters.bytes.add(bytes)
+    if (chunk.signal !== 'logs') return
+    const route = this.#figures.route(owner.label)
+    route.records.add(events)
+    route.bytes.add(bytes)
+  }
+
   #countLost(delivery: RouteDelivery, reason: string, events: number, bytes: number): void {
     delivery.account.drop(reason, events)
     this.#counters.droppedRecords.add(events)
     this.#countDrop(reason, events, bytes)
+    const { owner, chunk } = delivery.task
+    if (chunk.signal !== 'logs') return
+    const { drops } = this.#figures.route(owner.label)
+    drops.records.add(events)
+    drops.bytes.add(bytes)
   }
 
   #keep(delivery: RouteDelivery, reason: string, bytes: Buffer, events: number): void {
@@ -410,13 +490,11 @@ export class OutputRuntime implements DeliveryTarget {
     delivery.timer?.cancel()
     delivery.timer = undefined
     delivery.state = 'ended'
-    this.#deliveries.delete(delivery)
-    if (this.settings.storedBytesMax !== undefined && task.chunk.stored !== undefined) {
-      this.#storedBytes -= task.chunk.size
-    }
+    this.#forget(delivery)
     // With other outputs to go, a restart must not send it here again.
     if (task.deliveries.size > 1) this.#note(delivery, undefined)
     task.ended(delivery)
+    this.#leaveWhenDone()
   }
 
   /** Notes in the chunk's file what this output needs no more; without the note it is sent again after a crash. */
@@ -438,4 +516,10 @@ export class OutputRuntime implements DeliveryTarget {
 
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+/** When a chunk was begun: its name says it. */
+function beginSeconds(id: string): number {
+  const time = /-(\d+)\.(\d+)\.\w+$/.exec(id)
+  return time === null ? 0 : Number(time[1]) + Number(time[2]) / 1e9
 }

@@ -15,6 +15,13 @@ export type PauseReason = 'memory' | 'chunks' | 'rate' | 'disk' | 'stop'
 export interface RunningInput extends Input {
   /** Resolves when they are all here; the input is paused. */
   drain?(): Promise<void>
+  /** What has come from threads and not made room for more yet. */
+  readonly pending?: PendingBatches
+}
+
+export interface PendingBatches {
+  readonly batches: number
+  readonly bytes: number
 }
 
 export class Pauses {

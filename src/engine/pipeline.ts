@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import type { Timer } from '../base/clock.ts'
-import type { Logger } from '../base/log.ts'
 import { Diagnostics } from '../config/diagnostics.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { MetricsScope } from '../metrics/registry.ts'
 import { basename } from 'node:path'
 import { humanSize } from '../base/human_size.ts'
-import { type Signal, SIGNALS } from '../base/signal.ts'
 import { systemError } from '../base/system_error.ts'
 import { VERSION } from '../base/version.ts'
 import { type Chunk, ChunkNames } from '../storage/chunk.ts'
@@ -16,14 +16,16 @@ import type { FoundFile } from '../storage/chunk_store.ts'
 import { Backlog } from './backlog.ts'
 import { type ChunkHolder, registerStorageMetrics, type StorageStats } from './chunk_stats.ts'
 import { Emitters } from './emitter.ts'
-import { FilterChain, type FilterStep } from './filter_chain.ts'
+import { Change } from './change.ts'
 import type { InputRuntime, InputWorld } from './input_runtime.ts'
-import { type FilterRuntime, InstanceFactory } from './instance_factory.ts'
+import { type InstanceSpec, type InstanceTitle, labelOf } from './instance.ts'
+import { InstanceFactory } from './instance_factory.ts'
+import type { Layout } from './layout.ts'
 import { inputName, Ledger, type LedgerRow, routeName, rowText } from './ledger.ts'
+import { registerLedgerMetrics } from './ledger_metrics.ts'
 import type { OutputRuntime } from './output_runtime.ts'
 import { Leftovers } from './persistence.ts'
 import type { StorageType } from './receipt.ts'
-import { Router } from './router.ts'
 import { Storage } from './storage.ts'
 import { RouteDelivery, Task, type TaskOwner } from './task.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
@@ -31,6 +33,8 @@ import type { EngineWorld, PipelineSpec } from './world.ts'
 export class Pipeline {
   readonly #spec: PipelineSpec
   readonly #world: EngineWorld
+  /** Set by `create`. */
+  #layout: Layout | undefined
   readonly #names: ChunkNames
   readonly #tasks = new Map<number, Task>()
   /** No task has a lower number that is free. */
@@ -39,16 +43,16 @@ export class Pipeline {
   readonly #left = new Set<Task>()
   readonly ledger = new Ledger()
   readonly storage: Storage
-  #backlog: Backlog | undefined
+  /** One for each `storage.path` that there was. */
+  readonly #backlogs: Backlog[] = []
   readonly #emitters = new Emitters()
-  readonly #timers = new Set<Timer>()
-  readonly #inputs: InputRuntime[] = []
-  readonly #filters: FilterRuntime[] = []
-  readonly #outputs: OutputRuntime[] = []
-  #filterRouter = new Router<FilterRuntime>([])
-  readonly #outputRouters = new Map<Signal, Router<OutputRuntime>>()
-  readonly #chains = new Map<string, FilterChain | undefined>()
-  #isRouted = false
+  #flushTimer: Timer | undefined
+  #storageMetrics: MetricsScope | undefined
+  /** Instances that a reload has ended and that have undelivered chunks. */
+  readonly #leavingInputs = new Set<InputRuntime>()
+  readonly #leavingOutputs = new Set<OutputRuntime>()
+  /** A reload that is under way. */
+  #changing: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #exitCode = 0
   #drained: (() => void) | undefined
@@ -59,7 +63,7 @@ export class Pipeline {
     this.#world = world
     this.#names = new ChunkNames(world.clock.now)
     this.storage = new Storage(spec.service, world, () => {
-      for (const input of this.#inputs) input.checkChunks()
+      for (const input of this.inputs) input.checkChunks()
     })
   }
 
@@ -70,12 +74,17 @@ export class Pipeline {
 
   /** Every instance's runtime by name, for dumps. */
   get inputs(): readonly InputRuntime[] {
-    return this.#inputs
+    return [...(this.#layout?.inputs ?? []), ...this.#leavingInputs]
+  }
+
+  /** The service section of the configuration that runs. */
+  get service(): ServiceSettings {
+    return this.#layout?.spec.service ?? this.#spec.service
   }
 
   /** Chunks on their way to outputs. */
   get pendingTasks(): number {
-    return this.#tasks.size - (this.#backlog?.held.size ?? 0)
+    return this.#tasks.size - this.#backlogs.reduce((sum, { held }) => sum + held.size, 0)
   }
 
   /** All chunks that are sealed and not settled. */
@@ -85,11 +94,14 @@ export class Pipeline {
 
   /** The ledger as it is now, with what is buffered counted where it is. */
   ledgerRows(): LedgerRow[] {
-    const buffered = new Map(this.#backlog?.unrouted)
+    const buffered = new Map<string, number>()
     const add = (name: string, events: number): void => {
       buffered.set(name, (buffered.get(name) ?? 0) + events)
     }
-    for (const { label, sinks } of this.#inputs) {
+    for (const { unrouted } of this.#backlogs) {
+      for (const [row, events] of unrouted) add(row, events)
+    }
+    for (const { label, sinks } of this.inputs) {
       for (const { openEvents, path } of sinks) {
         add(inputName(label), openEvents)
         for (const output of path.outputs) add(routeName(label, output.label), openEvents)
@@ -106,7 +118,15 @@ export class Pipeline {
 
   /** Inputs, emitters and the backlog, as those that hold chunks. */
   get chunkHolders(): readonly ChunkHolder[] {
-    return [...this.#inputs, ...(this.#backlog === undefined ? [] : [this.#backlog])]
+    return [...this.inputs, ...this.#backlogs]
+  }
+
+  /** Filters and outputs in the order of the configuration. */
+  get instances(): Readonly<Record<'filters' | 'outputs', readonly InstanceTitle[]>> {
+    const titles = (places: readonly { spec: InstanceSpec }[]): InstanceTitle[] =>
+      places.map(({ spec }) => ({ plugin: spec.plugin.name, label: labelOf(spec) }))
+    const { filterPlaces, outputPlaces } = this.#running
+    return { filters: titles(filterPlaces), outputs: titles(outputPlaces) }
   }
 
   /** Chunks that are open or on their way, by where they are. */
@@ -127,31 +147,44 @@ export class Pipeline {
    * Makes all instances without touching the world; every mistake that a plugin finds becomes a diagnostic.
    */
   create(diagnostics: Diagnostics): void {
-    const factory = new InstanceFactory(this.#world, this.#spec.service, diagnostics, {
-      inputs: this.#inputs,
-      world: label => this.#inputWorld(label),
-      timers: this.#timers,
-      emitters: this.#emitters,
-      storage: this.storage,
-      stop: exitCode => void this.stop(exitCode)
+    const layout = this.#factory(this.#spec, this.#world, diagnostics).layout()
+    this.#layout = layout
+    this.#emitters.use(layout.emitters)
+    layout.settle()
+    this.#addBacklog()
+    this.#registerStorage()
+  }
+
+  /**
+   * What a changed configuration would change, checked and not done. Mistakes become diagnostics; with one, the change is
+   * to be discarded.
+   */
+  prepare(spec: PipelineSpec, world: EngineWorld, diagnostics: Diagnostics): Change {
+    const { log, clock } = this.#world
+    const old = this.#running
+    return new Change(old, this.#factory(spec, world, diagnostics).layout(old), {
+      log,
+      clock,
+      switchTo: layout => this.#switchTo(layout),
+      inputLeaves: (runtime, done) => this.#inputLeaves(runtime, done),
+      outputLeaves: (runtime, done) => this.#outputLeaves(runtime, done)
     })
-    for (const spec of this.#spec.outputs) {
-      this.#outputs.push(...factory.output(spec, this.#spec))
+  }
+
+  /**
+   * Goes on with another configuration; one change at a time.
+   *
+   * @throws What an instance threw that did not start; all is as before then.
+   */
+  async change(change: Change): Promise<void> {
+    assert(this.#changing === undefined, 'BUG: two changes at a time')
+    const applied = change.apply()
+    this.#changing = applied.catch(() => undefined)
+    try {
+      await applied
+    } finally {
+      this.#changing = undefined
     }
-    for (const spec of this.#spec.inputs) {
-      this.#inputs.push(...factory.input(spec, this.#outputs))
-    }
-    this.#makeBacklog()
-    for (const spec of this.#spec.filters) this.#filters.push(...factory.filter(spec))
-    if (this.#spec.service['storage.metrics']) {
-      registerStorageMetrics(this.#world.metrics, this.chunkHolders, () => this.storageStats())
-    }
-    this.#filterRouter = new Router(this.#filters)
-    for (const signal of SIGNALS) {
-      const taking = this.#outputs.filter(({ settings }) => settings.signals.includes(signal))
-      this.#outputRouters.set(signal, new Router(taking))
-    }
-    this.#isRouted = true
   }
 
   /**
@@ -167,33 +200,35 @@ export class Pipeline {
     const outputs = this.#spec.outputs.map(spec => ({ ...spec, processors: [] }))
     const alone = new Pipeline({ service, inputs: [], filters: [], outputs }, this.#world)
     alone.create(new Diagnostics())
-    return alone.#outputs
+    return alone.#running.outputs
   }
 
   /** Starts outputs, filters and inputs; a plugin that cannot start stops the start with its error. */
   async start(): Promise<void> {
-    const { log, clock } = this.#world
-    const { grace, flush } = this.#spec.service
-    const found = this.#openStorage()
-    for (const { settings } of this.#inputs) {
+    const { log } = this.#world
+    const { grace } = this.service
+    const { inputs, inputPlaces, filters, outputs } = this.#running
+    registerLedgerMetrics(this.#world.metrics, () => this.ledgerRows())
+    const found = this.#openStorage(this.#running)
+    for (const { settings } of inputs) {
       const prefix = `[input:${settings.plugin}:${settings.label}]`
       log.info(`${prefix} initializing`)
       log.info(`${prefix} storage_strategy=${STRATEGIES[settings.storage]}`)
     }
-    if (this.#backlog !== undefined) {
-      const prefix = `[input:${this.#backlog.plugin}:${this.#backlog.name}]`
+    for (const { plugin, name } of this.#backlogs) {
+      const prefix = `[input:${plugin}:${name}]`
       log.info(`${prefix} initializing`)
       log.info(`${prefix} storage_strategy=${STRATEGIES.memory}`)
-      const limit = humanSize(this.#spec.service['storage.backlog.mem_limit'])
+      const limit = humanSize(this.service['storage.backlog.mem_limit'])
       log.info(`${prefix} queue memory limit: ${limit}`)
     }
-    for (const output of this.#outputs) await output.start()
-    for (const filter of this.#filters) await filter.filter.start?.()
+    for (const output of outputs) await output.start()
+    for (const { filter } of filters) await filter.start?.()
     const inputGrace = Math.trunc(grace / 2)
     log.info(`[engine] Shutdown Grace Period=${grace}, Shutdown Input Grace Period=${inputGrace}`)
-    this.#timers.add(clock.every(flush * 1000, () => this.#flush()))
-    for (const input of this.#inputs) await input.input?.start()
-    this.#backlog?.read(found)
+    this.#setFlushTimer()
+    for (const { runtime } of inputPlaces) await runtime.input?.start()
+    this.#backlogs[0]?.read(found)
   }
 
   /** Stops in order, within `grace`; further calls wait for the first. */
@@ -203,36 +238,114 @@ export class Pipeline {
     return this.#stopping
   }
 
-  #makeBacklog(): void {
-    const { store } = this.storage
-    if (store === undefined) return
-    const { service, inputs } = this.#spec
-    this.#backlog = new Backlog(inputs.length, service['storage.backlog.mem_limit'], {
-      log: this.#world.log,
-      clock: this.#world.clock,
-      ledger: this.ledger,
-      store,
-      outputs: this.#outputs,
-      route: (tag, signal) => this.#route(tag, signal),
-      newTask: (chunk, owner, input) => this.#newTask(chunk, owner, input),
-      countBad: (reason, bytes) => this.storage.countBad(reason, bytes)
+  get #running(): Layout {
+    assert(this.#layout !== undefined, 'BUG: the pipeline was not created')
+    return this.#layout
+  }
+
+  /** What works on chunks, of the configuration that runs and of earlier ones. */
+  get #outputs(): readonly OutputRuntime[] {
+    return [...this.#running.outputs, ...this.#leavingOutputs]
+  }
+
+  #factory(spec: PipelineSpec, world: EngineWorld, diagnostics: Diagnostics): InstanceFactory {
+    return new InstanceFactory(world, spec, diagnostics, {
+      world: this.#inputWorld(),
+      emitters: this.#emitters,
+      storage: this.storage,
+      service: () => this.service,
+      stop: exitCode => void this.stop(exitCode)
     })
   }
 
-  #inputWorld(log: Logger): InputWorld {
+  /** From here on, events go the ways of another configuration; open chunks go the old ones. */
+  #switchTo(layout: Layout): void {
+    const { service } = layout.spec
+    this.#flush()
+    const before = this.storage.use(service)
+    const hasOtherStore = service['storage.path'] !== before['storage.path']
+    let found: FoundFile[] = []
+    try {
+      if (hasOtherStore) found = this.#openStorage(layout)
+      else this.storage.store?.open(layout.inputNames)
+    } catch (error) {
+      this.storage.use(before)
+      throw error
+    }
+    this.#layout = layout
+    this.#emitters.use(layout.emitters)
+    layout.settle()
+    for (const input of layout.inputs) input.reroute()
+    if (service.flush !== before.flush) this.#setFlushTimer()
+    if (hasOtherStore) this.#addBacklog()?.read(found)
+    this.#registerStorage()
+  }
+
+  #setFlushTimer(): void {
+    this.#flushTimer?.cancel()
+    this.#flushTimer = this.#world.clock.every(this.service.flush * 1000, () => this.#flush())
+  }
+
+  #inputLeaves(runtime: InputRuntime, done: () => void): void {
+    this.#leavingInputs.add(runtime)
+    runtime.flush()
+    runtime.retire(() => {
+      this.#leavingInputs.delete(runtime)
+      done()
+      this.#registerStorage()
+    })
+  }
+
+  #outputLeaves(runtime: OutputRuntime, done: () => void): void {
+    this.#leavingOutputs.add(runtime)
+    runtime.retire(() => {
+      this.#leavingOutputs.delete(runtime)
+      done()
+    })
+  }
+
+  /** Has the figures of the storage count what there is now. */
+  #registerStorage(): void {
+    this.#storageMetrics?.release()
+    this.#storageMetrics = undefined
+    if (!this.service['storage.metrics']) return
+    this.#storageMetrics = this.#world.metrics.scope()
+    registerStorageMetrics(this.#storageMetrics, this.chunkHolders, () => this.storageStats())
+  }
+
+  /** What is in `storage.path` and was left by an earlier run; undefined without one. */
+  #addBacklog(): Backlog | undefined {
+    const { store } = this.storage
+    if (store === undefined) return undefined
+    const { service } = this
+    const { inputs } = this.#running.spec
+    const backlog = new Backlog(inputs.length, service['storage.backlog.mem_limit'], {
+      log: this.#world.log,
+      clock: this.#world.clock,
+      ledger: this.ledger,
+      metrics: this.#world.metrics,
+      store,
+      outputs: () => this.#running.outputs,
+      route: (tag, signal) => this.#running.route(tag, signal),
+      newTask: (chunk, owner, input) => this.#newTask(chunk, owner, input),
+      countBad: (reason, bytes) => this.storage.countBad(reason, bytes)
+    })
+    this.#backlogs.push(backlog)
+    return backlog
+  }
+
+  #inputWorld(): InputWorld {
     return {
-      log,
+      log: this.#world.log,
       clock: this.#world.clock,
       ledger: this.ledger,
       up: this.storage.up,
       disk: this.storage.guard,
       emitters: this.#emitters,
-      chain: tag => this.#chain(tag),
-      outputs: (tag, signal) => {
-        assert(this.#isRouted, 'BUG: an input asked for a sink before it was started')
-        return this.#route(tag, signal)
-      },
+      chain: tag => this.#running.chain(tag),
+      outputs: (tag, signal) => this.#running.route(tag, signal),
       takeBuffer: () => this.storage.pool.take(),
+      giveBuffer: buffer => this.storage.pool.give(buffer),
       nextChunkId: () => this.#names.next(),
       newFile: (chunk, input) => {
         const { store } = this.storage
@@ -240,17 +353,17 @@ export class Pipeline {
         return store.newFile(chunk, input)
       },
       dispatch: (chunk, outputs, input) => this.#dispatch(chunk, outputs, input),
-      readingInputs: () => this.#inputs.filter(input => !input.isEmitter)
+      readingInputs: () => this.inputs.filter(input => !input.isEmitter)
     }
   }
 
   /** Opens `storage.path` and lists what is there; it is read once everything has started. */
-  #openStorage(): FoundFile[] {
+  #openStorage({ spec, inputNames }: Layout): FoundFile[] {
     const { log } = this.#world
-    const { service } = this.#spec
+    const { service } = spec
     const path = service['storage.path']
     const { store } = this.storage
-    if (store?.open(this.#inputs.map(input => input.name)) === true) {
+    if (store?.open(inputNames) === true) {
       log.info(`[storage] created root path ${path}`)
     }
     log.info(
@@ -259,8 +372,8 @@ export class Pipeline {
         `checksum=${service['storage.checksum'] ? 'on' : 'off'}, ` +
         `max_chunks_up=${this.storage.up.max}`
     )
-    if (store === undefined || this.#backlog === undefined) return []
-    log.info(`[storage] backlog input plugin: ${this.#backlog.name}`)
+    if (store === undefined) return []
+    log.info(`[storage] backlog input plugin: storage_backlog.${spec.inputs.length}`)
     const found = store.find((folder, failure) => {
       log.error(
         `[storage] cannot list ${folder}, what is there waits for the next start: ${systemError(failure).text}`
@@ -270,26 +383,9 @@ export class Pipeline {
     return found
   }
 
-  #route(tag: string, signal: Signal): readonly OutputRuntime[] {
-    return this.#outputRouters.get(signal)?.route(tag) ?? []
-  }
-
-  /** The filters that match a tag, as one chain; chains are shared by all inputs. */
-  #chain(tag: string): FilterChain | undefined {
-    const filters = this.#filterRouter.route(tag)
-    if (filters.length === 0) return undefined
-    const key = filters.map(filter => filter.name).join('\n')
-    let chain = this.#chains.get(key)
-    if (chain === undefined) {
-      chain = new FilterChain(filters satisfies readonly FilterStep[])
-      this.#chains.set(key, chain)
-    }
-    return chain
-  }
-
   #flush(): void {
     this.#emitters.drain()
-    for (const input of this.#inputs) input.flush()
+    for (const input of this.inputs) input.flush()
   }
 
   #dispatch(chunk: Chunk, outputs: readonly OutputRuntime[], input: InputRuntime): Task {
@@ -328,26 +424,29 @@ export class Pipeline {
 
   async #shutDown(): Promise<void> {
     const { log } = this.#world
-    const { grace } = this.#spec.service
+    await this.#changing
+    const { grace } = this.service
     log.warn(
       grace < 0
         ? '[engine] service will shutdown when all remaining tasks are flushed'
         : `[engine] service will shutdown in max ${grace} seconds`
     )
     log.info('[engine] pausing all inputs..')
-    for (const input of this.#inputs) input.hold()
+    const { inputs, filters } = this.#running
+    for (const input of inputs) input.hold()
     // Who asked for the stop may be a filter in the middle of a batch.
     await Promise.resolve()
-    await Promise.all(this.#inputs.map(input => input.drain()))
+    await Promise.all(inputs.map(input => input.drain()))
     this.#flush()
-    await this.#endBacklog(grace)
+    for (const backlog of this.#backlogs) await this.#endBacklog(backlog, grace)
     for (const output of this.#outputs) output.hurry()
     await this.#drain(grace)
     log.info(`[engine] service has stopped (${this.pendingTasks} pending tasks)`)
-    for (const timer of this.#timers) timer.cancel()
+    this.#flushTimer?.cancel()
+    for (const input of inputs) input.cancelTimers()
     this.storage.guard.stop()
     await this.#leaveTasks()
-    for (const input of this.#inputs) {
+    for (const input of inputs) {
       input.hold()
       await input.stop()
     }
@@ -355,17 +454,15 @@ export class Pipeline {
     this.#flush()
     await this.#drain(1)
     await this.#leaveTasks()
-    for (const filter of this.#filters) await filter.filter.stop?.()
+    for (const { filter } of filters) await filter.stop?.()
     for (const output of this.#outputs) await output.stop()
     for (const row of this.ledgerRows()) log.info(`[ledger] ${rowText(row)}`)
     this.#stopped.resolve(this.#exitCode)
   }
 
   /** Lets the backlog go on as far as the configuration wants it. */
-  async #endBacklog(grace: number): Promise<void> {
-    const backlog = this.#backlog
-    if (backlog === undefined) return
-    if (this.#spec.service['storage.backlog.flush_on_shutdown']) {
+  async #endBacklog(backlog: Backlog, grace: number): Promise<void> {
+    if (this.service['storage.backlog.flush_on_shutdown']) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const timer = grace < 0 ? undefined : this.#world.clock.after(grace * 1000, resolve)
       await Promise.race([backlog.finish(), promise])

@@ -31,6 +31,7 @@ import {
   textValue
 } from './instance.ts'
 import { splitInstanceName } from './instance_name.ts'
+import { TelemetryReader } from './telemetry_spec.ts'
 import { upstreamGroup, type UpstreamSources } from './upstream_group.ts'
 import type { PipelineSpec } from './world.ts'
 
@@ -80,6 +81,7 @@ export async function resolvePipeline(
   sources: Omit<UpstreamSources, 'sections'>
 ): Promise<PipelineSpec> {
   const resolver = new Resolver(catalog, { ...sources, sections: document.upstreams })
+  const telemetry = new TelemetryReader(sources.environment, sources.diagnostics)
   const inputs: InputSpec[] = []
   for (const section of document.inputs) {
     const spec = await resolver.instance(section, 'input', inputs.length)
@@ -87,7 +89,8 @@ export async function resolvePipeline(
       inputs.push({
         ...spec,
         processors: await resolver.processors(section.entries),
-        routes: await resolver.routes(section.entries)
+        routes: await resolver.routes(section.entries),
+        tagRecords: telemetry.input(section.entries)
       } as InputSpec)
     }
   }
@@ -106,7 +109,7 @@ export async function resolvePipeline(
       } as OutputSpec)
     }
   }
-  return { service, inputs, filters, outputs }
+  return { service, tagRecords: telemetry.service(document.service), inputs, filters, outputs }
 }
 
 class Resolver {

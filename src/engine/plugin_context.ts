@@ -13,6 +13,7 @@ import type { InputContext, PluginContext, ProgramView, TextOutput } from '../pl
 import type { Network } from '../plugin/network.ts'
 import type { Gate, InstanceNetwork, NetworkOwner } from './network.ts'
 import { type InstanceSpec, labelOf, numberValue, textValue } from './instance.ts'
+import { registerConnections } from './output_figures.ts'
 
 /** Parsers by name; each call of `create` makes an instance of its own. */
 export interface Parsers {
@@ -46,6 +47,8 @@ const NO_NETWORK = new Proxy<Partial<Network>>(
   }
 ) as Network
 
+const UNCONNECTED = { total: 0, busy: 0 }
+
 /** What an input has that may run in another thread. */
 export const NO_PROGRAM = new Proxy<Partial<ProgramView>>(
   {},
@@ -77,21 +80,26 @@ export function pluginContext(
   const invalid: PluginContext['invalid'] = (key, message, index) =>
     mistake('CFG_BAD_VALUE', key, message, index)
   const expand = (text: string): string => environment.expand(text).text
-  const network = (): Network => {
+  const network = (Made: typeof InstanceNetwork): InstanceNetwork => {
     const counter: NetworkOwner['counter'] = (name, help, labels) =>
       metrics.counter(name, help, { kind, name: label, ...labels })
-    assert(world.Network !== undefined, 'BUG: the code for networks is not loaded')
     const badTlsFiles = (message: string): ConfigError => mistake('CFG_TLS_FILES', 'tls', message)
     const own = { log, clock, expand, invalid, badTlsFiles, counter }
-    return new world.Network(spec, own, gate)
+    return new Made(spec, own, gate)
   }
+  let net: InstanceNetwork | undefined
+  if (spec.plugin.network !== undefined) {
+    assert(world.Network !== undefined, 'BUG: the code for networks is not loaded')
+    net = network(world.Network)
+  }
+  if (kind === 'output') registerConnections(metrics, label, () => net?.connections ?? UNCONNECTED)
   return {
     name: spec.name,
     label,
     log,
     clock,
     random,
-    net: spec.plugin.network === undefined ? NO_NETWORK : network(),
+    net: net ?? NO_NETWORK,
     root,
     configDirectory,
     stdout,

@@ -1,10 +1,10 @@
 /**
  * Holds an input back that brings more than it may, and more so while its chunks are not delivered.
- * Source: Fluent Bit 5.1.1 src/flb_input.c flb_input_rate_gate_*(), flb_input_rate_update().
+ * Source: Fluent Bit 5.1.1 src/flb_input.c flb_input_rate_gate_*().
  */
+import type { RateWindow } from './rate_window.ts'
 
 export interface RateGateSettings {
-  readonly windowMs: number
   /** Per second, 0 is none. */
   readonly maxBytes: number
   readonly maxRecords: number
@@ -14,28 +14,18 @@ export interface RateGateSettings {
   readonly resumeRatio: number
 }
 
-/** Counts what came in the current window. */
+/** Looks at what came in the current window. */
 export class RateGate {
   readonly #settings: RateGateSettings
-  #windowStartMs: number | undefined
-  #records = 0
-  #bytes = 0
+  readonly #window: RateWindow
 
-  constructor(settings: RateGateSettings) {
+  constructor(settings: RateGateSettings, window: RateWindow) {
     this.#settings = settings
+    this.#window = window
   }
 
-  add(nowMs: number, records: number, bytes: number): void {
-    const { windowMs } = this.#settings
-    this.#windowStartMs ??= nowMs
-    const elapsed = nowMs - this.#windowStartMs
-    if (elapsed >= windowMs || elapsed < 0) {
-      this.#windowStartMs = elapsed < 0 ? nowMs : nowMs - (elapsed % windowMs)
-      this.#records = 0
-      this.#bytes = 0
-    }
-    this.#records += records
-    this.#bytes += bytes
+  get usesPressure(): boolean {
+    return this.#settings.usesPressure
   }
 
   /** True when more came than is allowed. @param pressure Chunks under way and retries of them. */
@@ -48,19 +38,15 @@ export class RateGate {
     return !this.#exceeds(this.#divisor(pressure) / this.#settings.resumeRatio)
   }
 
-  /** Milliseconds until the window ends, at least 1. */
-  leftMs(nowMs: number): number {
-    return Math.max(1, Math.ceil((this.#windowStartMs ?? nowMs) + this.#settings.windowMs - nowMs))
-  }
-
   #divisor(pressure: number): number {
-    return this.#settings.usesPressure ? pressure + 1 : 1
+    return this.usesPressure ? pressure + 1 : 1
   }
 
   #exceeds(divisor: number): boolean {
-    const { maxBytes, maxRecords, windowMs } = this.#settings
+    const { maxBytes, maxRecords } = this.#settings
+    const { records, bytes, windowMs } = this.#window
     const seconds = windowMs / 1000
     const over = (count: number, max: number): boolean => max > 0 && count / seconds > max / divisor
-    return over(this.#records, maxRecords) || over(this.#bytes, maxBytes)
+    return over(records, maxRecords) || over(bytes, maxBytes)
   }
 }

@@ -47,20 +47,19 @@ function isSyncFull(service: ServiceSettings): boolean {
 
 export class Storage {
   readonly pool = new BufferPool()
-  /** Undefined without `storage.path`. */
-  readonly store: ChunkStore | undefined
   readonly up: UpChunks
   readonly guard: DiskGuard
   readonly #world: StorageWorld
-  readonly #letters: DeadLetters | undefined
+  #service: ServiceSettings
+  #store: ChunkStore | undefined
+  #letters: DeadLetters | undefined
 
   /** @param onRoom Called when fewer chunks are up than before. */
   constructor(service: ServiceSettings, world: StorageWorld, onRoom: () => void) {
-    const { log, clock, metrics, disk } = world
-    const root = service['storage.path']
+    const { log, clock, metrics } = world
     this.#world = world
-    // 0 stands for the default, as in Fluent Bit.
-    this.up = new UpChunks(service['storage.max_chunks_up'] || CHUNKS_UP_MAX, this.pool, onRoom)
+    this.#service = service
+    this.up = new UpChunks(chunksUpMax(service), this.pool, onRoom)
     this.guard = new DiskGuard(
       log,
       clock,
@@ -70,19 +69,37 @@ export class Storage {
         {}
       )
     )
-    if (service['storage.keep.rejected']) {
-      this.#letters = deadLettersOf(service, disk, failure => this.#letterFailed(failure))
-    }
-    if (root === undefined) return
-    this.store = new ChunkStore({
-      disk,
-      root,
-      syncs: isSyncFull(service),
-      checksum: service['storage.checksum'],
-      deletesBad: service['storage.delete_irrecoverable_chunks'],
-      rejectedFolder: service['storage.rejected.path'],
-      notSynced: (path, failure) => this.#notSynced(path, failure)
-    })
+    this.use(service)
+  }
+
+  /** Undefined without `storage.path`. */
+  get store(): ChunkStore | undefined {
+    return this.#store
+  }
+
+  /** Does as a service section says from now on; chunks with a file keep theirs. Gives the section before. */
+  use(service: ServiceSettings): ServiceSettings {
+    const { disk } = this.#world
+    const before = this.#service
+    const root = service['storage.path']
+    this.#service = service
+    this.up.max = chunksUpMax(service)
+    this.#letters = service['storage.keep.rejected']
+      ? deadLettersOf(service, disk, failure => this.#letterFailed(failure))
+      : undefined
+    this.#store =
+      root === undefined
+        ? undefined
+        : new ChunkStore({
+            disk,
+            root,
+            syncs: isSyncFull(service),
+            checksum: service['storage.checksum'],
+            deletesBad: service['storage.delete_irrecoverable_chunks'],
+            rejectedFolder: service['storage.rejected.path'],
+            notSynced: (path, failure) => this.#notSynced(path, failure)
+          })
+    return before
   }
 
   /** Writes what an output gave up as a dead letter, where the configuration wants it. */
@@ -150,4 +167,9 @@ export class Storage {
       .counter('spillway_storage_bad_bytes_total', 'Bytes of chunk files that were bad.', labels)
       .add(bytes)
   }
+}
+
+/** 0 stands for the default, as in Fluent Bit. */
+function chunksUpMax(service: ServiceSettings): number {
+  return service['storage.max_chunks_up'] || CHUNKS_UP_MAX
 }

@@ -8,6 +8,7 @@ import type { Signal } from '../base/signal.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { EventSink } from '../plugin/context.ts'
 import type { Chunk } from '../storage/chunk.ts'
+import type { ChunkTap } from './chunk_trace.ts'
 import type { RouteSink, RouteSplitter } from './conditional_routes.ts'
 import type { FilterChain } from './filter_chain.ts'
 import type { Account } from './ledger.ts'
@@ -46,13 +47,16 @@ export interface SinkOwner {
   routeAccount(output: OutputRuntime): Account
   readonly receiptMoment: ReceiptMoment
   readonly emitters: EmittedRecords
+  /** Follows the events of the input, while it is traced. */
+  readonly tap: ChunkTap | undefined
   /** What comes in was made of other records; see `Ledger`. */
   readonly isEmitter: boolean
   /** Counts what comes to the filters. */
-  countRecords(records: number, bytes: number): void
+  countRecords(sink: TagSink, records: number, bytes: number): void
   /** @param isBusy Whether the tag's last chunk was large. */
   newChunk(sink: TagSink, isBusy: boolean): Chunk
   takeBuffer(): Buffer
+  giveBuffer(buffer: Buffer): void
   /** Events that no output wants. */
   unmatched(events: number, bytes: number): void
   /** Events were added to a chunk. */
@@ -62,13 +66,13 @@ export interface SinkOwner {
 
 export class TagSink implements EventSink, RouteSink {
   readonly tag: string
-  readonly path: SinkPath
   readonly #owner: SinkOwner
-  readonly #accounts: readonly Account[]
+  #path: SinkPath
+  #accounts: readonly Account[]
   /** Where the input writes when its events do not go straight into the chunk. */
-  readonly #staging: MsgpackWriter | undefined
+  #staging: MsgpackWriter | undefined
   /** Between processors and what follows them. */
-  readonly #processed: MsgpackWriter | undefined
+  #processed: MsgpackWriter | undefined
   /** Bytes of the open chunk that are committed. */
   #committed = 0
   #chunk: Chunk | undefined
@@ -77,17 +81,26 @@ export class TagSink implements EventSink, RouteSink {
   #lastSize = 0
 
   constructor(path: SinkPath, owner: SinkOwner) {
-    const { tag, processors, filters, splitter, outputs } = path
-    this.tag = tag
-    this.path = path
+    this.tag = path.tag
     this.#owner = owner
     this.#moment = owner.receiptMoment
-    this.#accounts = outputs.map(output => owner.routeAccount(output))
-    const follows = filters !== undefined || splitter !== undefined
-    const direct = processors === undefined && !follows
-    this.#staging = direct ? undefined : new MsgpackWriter(CHUNK_BYTES_FIRST)
-    this.#processed =
-      processors !== undefined && follows ? new MsgpackWriter(CHUNK_BYTES_FIRST) : undefined
+    this.#path = path
+    this.#accounts = accountsOf(path, owner)
+    this.#staging = stagingOf(path)
+    this.#processed = processedOf(path)
+  }
+
+  get path(): SinkPath {
+    return this.#path
+  }
+
+  /** Sends what comes from now on another way; not between an input's writing and its commit. */
+  reroute(path: SinkPath): void {
+    this.close()
+    this.#path = path
+    this.#accounts = accountsOf(path, this.#owner)
+    this.#staging = stagingOf(path)
+    this.#processed = processedOf(path)
   }
 
   get writer(): MsgpackWriter {
@@ -105,7 +118,7 @@ export class TagSink implements EventSink, RouteSink {
     const staging = this.#staging
     if (staging === undefined) {
       const chunk = this.#open()
-      this.#owner.countRecords(count, chunk.writer.length - this.#committed)
+      this.#came(chunk, chunk.writer, this.#committed, count)
       this.#append(chunk, count, later)
     } else {
       this.#commitStaged(staging, count, later)
@@ -121,7 +134,7 @@ export class TagSink implements EventSink, RouteSink {
     const staging = this.#staging
     if (staging === undefined) {
       const chunk = this.#open()
-      this.#owner.countRecords(count, chunk.writer.length - this.#committed)
+      this.#came(chunk, chunk.writer, this.#committed, count)
       this.#append(chunk, count, receipt?.release)
       return
     }
@@ -151,7 +164,14 @@ export class TagSink implements EventSink, RouteSink {
     this.#chunk = undefined
     this.#lastSize = this.#committed
     this.#committed = 0
-    this.#owner.dispatch(chunk, this.path.outputs)
+    this.#owner.dispatch(chunk, this.#path.outputs)
+  }
+
+  /** Sends the open chunk on its way, and keeps none. */
+  close(): void {
+    this.seal()
+    if (this.#chunk?.pooled !== undefined) this.#owner.giveBuffer(this.#chunk.pooled)
+    this.#chunk = undefined
   }
 
   #commitStaged(staging: MsgpackWriter, count: number, receipt: (() => void) | undefined): void {
@@ -168,7 +188,7 @@ export class TagSink implements EventSink, RouteSink {
   }
 
   #process(staging: MsgpackWriter, written: number, receipt: (() => void) | undefined): void {
-    const { tag, processors, filters, splitter, outputs } = this.path
+    const { tag, processors, filters, splitter, outputs } = this.#path
     const { name, account } = this.#owner
     let source = staging
     let count = written
@@ -188,16 +208,27 @@ export class TagSink implements EventSink, RouteSink {
       }
     }
     const start = source === staging || source === this.#processed ? 0 : this.#committed
-    this.#owner.countRecords(count, source.length - start)
     const chunk = this.#open()
+    this.#came(chunk, source, start, count)
     if (filters !== undefined) {
+      const { tap } = this.#owner
       const before = count
-      count = filters.run(source.bytes, source.length, tag, name, chunk.writer)
+      count =
+        tap === undefined
+          ? filters.run(source.bytes, source.length, tag, name, chunk.writer)
+          : tap.filter(chunk, filters, source.bytes, source.length, tag, name, chunk.writer)
       account.filtered += before - count
     } else if (source !== chunk.writer) {
       chunk.writer.raw(source.bytes, 0, source.length)
     }
     this.#append(chunk, count, pending)
+  }
+
+  /** Events have come to the filters: what a writer has from `start` on. */
+  #came(chunk: Chunk, { bytes, length }: MsgpackWriter, start: number, count: number): void {
+    const { tap } = this.#owner
+    this.#owner.countRecords(this, count, length - start)
+    if (tap !== undefined) tap.received(chunk, bytes, start, length)
   }
 
   /** Copies events to the sinks of conditional routes; gives what is left of the receipt. */
@@ -210,7 +241,7 @@ export class TagSink implements EventSink, RouteSink {
     const { account } = this.#owner
     const shared = receipt === undefined ? undefined : new SharedReceipt(receipt, this.#moment)
     const { copies, unwanted, unwantedBytes } = splitter.split(source.bytes, source.length, shared)
-    const goesOn = this.path.outputs.length > 0
+    const goesOn = this.#path.outputs.length > 0
     account.added += copies - (count - unwanted) + (goesOn ? count - unwanted : 0)
     if (unwanted > 0 && !goesOn) this.#owner.unmatched(unwanted, unwantedBytes)
     return shared?.release
@@ -218,12 +249,15 @@ export class TagSink implements EventSink, RouteSink {
 
   /** Takes over what was written to the chunk since the last commit. */
   #append(chunk: Chunk, count: number, receipt: (() => void) | undefined): void {
+    const { tap } = this.#owner
     const bytes = chunk.writer.length - this.#committed
+    if (tap !== undefined) tap.appended(chunk, chunk.writer.length)
     if (count === 0) {
       receipt?.()
       return
     }
     if (this.#accounts.length === 0) {
+      tap?.forget(chunk)
       chunk.writer.length = this.#committed
       this.#owner.unmatched(count, bytes)
       receipt?.()
@@ -251,4 +285,18 @@ export class TagSink implements EventSink, RouteSink {
     this.#chunk ??= this.#owner.newChunk(this, this.#lastSize >= CHUNK_BYTES_BUSY)
     return this.#chunk
   }
+}
+
+function accountsOf({ outputs }: SinkPath, owner: SinkOwner): Account[] {
+  return outputs.map(output => owner.routeAccount(output))
+}
+
+function stagingOf({ processors, filters, splitter }: SinkPath): MsgpackWriter | undefined {
+  const isDirect = processors === undefined && filters === undefined && splitter === undefined
+  return isDirect ? undefined : new MsgpackWriter(CHUNK_BYTES_FIRST)
+}
+
+function processedOf({ processors, filters, splitter }: SinkPath): MsgpackWriter | undefined {
+  const follows = filters !== undefined || splitter !== undefined
+  return processors !== undefined && follows ? new MsgpackWriter(CHUNK_BYTES_FIRST) : undefined
 }

@@ -7,6 +7,7 @@ import { skip } from '../codec/msgpack_reader.ts'
 import { MsgpackWriter } from '../codec/msgpack_writer.ts'
 import type { ChunkView } from '../plugin/context.ts'
 import type { Chunk } from '../storage/chunk.ts'
+import type { ChunkTap } from './chunk_trace.ts'
 import type { FilterChain } from './filter_chain.ts'
 import type { Account } from './ledger.ts'
 
@@ -22,6 +23,8 @@ export interface TaskOwner {
   readonly isBacklog: boolean
   /** Receipts may be called for what a stop has written to disk; false where they are to wait for delivery. */
   readonly trustsDisk: boolean
+  /** Follows the chunks, while the input is traced. */
+  readonly tap?: ChunkTap | undefined
   /** The first delivery ended or waits for a retry: nobody should wait for this chunk any more. */
   release(task: Task): void
   /** All deliveries have ended. */
@@ -180,7 +183,8 @@ export type DeliveryState = 'held' | 'queued' | 'active' | 'waiting' | 'left' | 
 /** The way of one chunk to one output: how far it is, and which events are still to be delivered. */
 export class RouteDelivery {
   readonly task: Task
-  readonly output: DeliveryTarget
+  /** Another one from a reload on that changes the output. */
+  output: DeliveryTarget
   /** Account of the route. */
   readonly account: Account
   state: DeliveryState = 'held'

@@ -5,7 +5,7 @@
 import type { BufferPool, Chunk } from '../storage/chunk.ts'
 
 export class UpChunks {
-  readonly max: number
+  max: number
   readonly #pool: BufferPool
   /** Chunks by how many deliveries are using them. */
   readonly #users = new Map<Chunk, number>()

@@ -21,6 +21,8 @@ export interface UpstreamSources {
   readonly baseDirectory: string
   readonly environment: Environment
   readonly diagnostics: Diagnostics
+  /** See `ReadOptions`. */
+  readonly sources?: Set<string>
 }
 
 const GROUP_OPTIONS = {
@@ -54,7 +56,8 @@ export function upstreamGroup(
 ): UpstreamGroup | undefined {
   const { workingDirectory, baseDirectory, diagnostics } = sources
   const found = sources.sections.find(section => nameOf(section) === name)
-  const files = { workingDirectory, baseDirectory, diagnostics, at }
+  const read = sources.sources === undefined ? {} : { sources: sources.sources }
+  const files = { workingDirectory, baseDirectory, diagnostics, at, ...read }
   const section = found ?? readUpstreamFile(name, files)[0]
   if (section === undefined) return undefined
   const values = resolve(section, GROUP_OPTIONS, {}, sources).values

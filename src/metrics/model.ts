@@ -10,9 +10,14 @@ export interface MetricsContext {
   /** Labels that every sample has beside its own. */
   readonly staticLabels: readonly (readonly [name: string, value: string])[]
   /** What producers say of themselves (`cmetrics`) and what OpenTelemetry has beside metrics (`external`); handed on as it is. */
-  readonly internal: Decoded
-  readonly external: Decoded
+  readonly internal: Metadata
+  readonly external: Metadata
 }
+
+export type Metadata = ReadonlyMap<Decoded, Decoded>
+
+/** Names and values that are set beside the labels of samples. */
+export type StaticLabels = MetricsContext['staticLabels']
 
 /** All samples of one name. */
 export type MetricFamily =
@@ -62,17 +67,19 @@ export interface FamilyParts {
   readonly labels: readonly string[]
 }
 
-interface SampleParts {
+export interface SampleParts {
   /** Values of the family's labels, in their order; one that is missing or undefined is not set. */
   readonly labels: readonly (string | undefined)[]
   /** Nanoseconds since the epoch. */
   readonly time: bigint
   /** When counting began; undefined where nobody says. */
   readonly startTime?: bigint | undefined
+  /** By what metadata know it; undefined: the one that cmetrics works out from name and labels. Leave it out in new samples. */
+  readonly hash?: bigint | undefined
 }
 
 export interface NumberSample extends SampleParts {
-  /** A bigint where the producer says that it is one. */
+  /** A bigint where the producer says that it is an integer of 64 bits. */
   readonly value: number | bigint
 }
 
@@ -84,7 +91,7 @@ export interface HistogramSample extends SampleParts {
 }
 
 export interface SummarySample extends SampleParts {
-  /** By quantile; undefined where there is none. */
+  /** By quantile; all undefined where there are none. */
   readonly values: readonly (number | undefined)[]
   readonly sum: number
   readonly count: number
@@ -107,5 +114,14 @@ export interface ExpBuckets {
 
 /** `fluentbit_input_records_total`. */
 export function fullName({ namespace, subsystem, name }: FamilyParts): string {
-  return [namespace, subsystem, name].filter(part => part !== '').join('_')
+  const subject = subsystem === '' ? name : `${subsystem}_${name}`
+  return namespace === '' ? subject : `${namespace}_${subject}`
+}
+
+/** Families by kind, in the order in which something shows kinds. */
+export function byKind(
+  families: readonly MetricFamily[],
+  kinds: readonly MetricKind[]
+): MetricFamily[] {
+  return kinds.flatMap(kind => families.filter(family => family.kind === kind))
 }

@@ -18,6 +18,19 @@ export class Counter implements Figure {
   }
 }
 
+/** A figure that is worked out when someone looks. */
+class Reading implements Figure {
+  readonly #read: () => number
+
+  constructor(read: () => number) {
+    this.#read = read
+  }
+
+  get value(): number {
+    return this.#read()
+  }
+}
+
 /** Observations by size. */
 export class Histogram {
   /** Upper bounds of the buckets, ascending; one without a bound follows them. */
@@ -59,6 +72,8 @@ export interface Metrics {
   counter(name: string, help: string, labels: Labels): Counter
   /** Adds a figure that `read` gives whenever it is wanted; it goes before an older one of the same name and labels. */
   gauge(name: string, help: string, labels: Labels, read: () => number): void
+  /** Like `gauge`, for what only grows and is counted elsewhere. */
+  total(name: string, help: string, labels: Labels, read: () => number): void
   /** The histogram of a name and labels; bounds are those of the first of the name. */
   histogram(name: string, help: string, labels: Labels, bounds: readonly number[]): Histogram
 }
@@ -78,6 +93,7 @@ interface OwnedFamily {
 
 export class MetricsRegistry implements Metrics {
   readonly #families = new Map<string, OwnedFamily>()
+  readonly #collected: (() => Iterable<Family>)[] = []
   /** What belongs to the program as long as it runs. */
   readonly #lasting = this.scope()
 
@@ -89,6 +105,10 @@ export class MetricsRegistry implements Metrics {
     this.#lasting.gauge(name, help, labels, read)
   }
 
+  total(name: string, help: string, labels: Labels, read: () => number): void {
+    this.#lasting.total(name, help, labels, read)
+  }
+
   histogram(name: string, help: string, labels: Labels, bounds: readonly number[]): Histogram {
     return this.#lasting.histogram(name, help, labels, bounds)
   }
@@ -98,11 +118,24 @@ export class MetricsRegistry implements Metrics {
     return new MetricsScope(this.#families)
   }
 
-  /** All families that have figures, in the order of their first use. */
+  /** Adds families that `read` works out whenever they are wanted; their names are theirs alone. */
+  collect(read: () => Iterable<Family>): void {
+    this.#collected.push(read)
+  }
+
+  /** All families that have figures, in the order of their first use; those that are worked out follow. */
   *families(): Iterable<Family> {
     for (const { name, help, type, series } of this.#families.values()) {
       if (series.size > 0) yield { name, help, type, series: seriesOf(series) } as Family
     }
+    for (const read of this.#collected) {
+      for (const family of read()) if (family.series.length > 0) yield family
+    }
+  }
+
+  /** How many series a name has; 0 when there is no such name. */
+  seriesCount(name: string): number {
+    return this.#families.get(name)?.series.size ?? 0
   }
 }
 
@@ -123,12 +156,11 @@ export class MetricsScope implements Metrics {
   }
 
   gauge(name: string, help: string, labels: Labels, read: () => number): void {
-    const figure = {
-      get value() {
-        return read()
-      }
-    }
-    this.#take(name, help, 'gauge', labels, () => figure)
+    this.#put(name, help, 'gauge', labels, new Reading(read))
+  }
+
+  total(name: string, help: string, labels: Labels, read: () => number): void {
+    this.#put(name, help, 'counter', labels, new Reading(read))
   }
 
   histogram(name: string, help: string, labels: Labels, bounds: readonly number[]): Histogram {
@@ -150,6 +182,7 @@ export class MetricsScope implements Metrics {
     this.#held.clear()
   }
 
+  /** The figure that this owner has, or that all others have, or a new one. */
   #take(
     name: string,
     help: string,
@@ -157,29 +190,48 @@ export class MetricsScope implements Metrics {
     labels: Labels,
     make: () => Figure | Histogram
   ): Figure | Histogram {
+    const { owned, mine, key } = this.#find(name, help, type, labels)
+    const held = mine.get(key)
+    if (held !== undefined) return held
+    const figure = owned.figures[0] ?? make()
+    owned.figures.push(figure)
+    mine.set(key, figure)
+    return figure
+  }
+
+  /** A figure of this owner alone, instead of an older one that it has. */
+  #put(name: string, help: string, type: Family['type'], labels: Labels, figure: Reading): void {
+    const { owned, mine, key } = this.#find(name, help, type, labels)
+    const held = mine.get(key)
+    if (held !== undefined) owned.figures.splice(owned.figures.indexOf(held), 1)
+    owned.figures.push(figure)
+    mine.set(key, figure)
+  }
+
+  /** Where figures of a name and labels are: those of all owners, and this one's. */
+  #find(
+    name: string,
+    help: string,
+    type: Family['type'],
+    labels: Labels
+  ): { owned: Owned; mine: Map<string, Figure | Histogram>; key: string } {
     let family = this.#families.get(name)
     if (family === undefined) {
       family = { name, help, type, series: new Map() }
       this.#families.set(name, family)
     }
-    const key = JSON.stringify(labels)
     let mine = this.#held.get(family)
     if (mine === undefined) {
       mine = new Map()
       this.#held.set(family, mine)
     }
-    const held = mine.get(key)
-    if (held !== undefined && type !== 'gauge') return held
+    const key = JSON.stringify(labels)
     let owned = family.series.get(key)
     if (owned === undefined) {
       owned = { labels, figures: [] }
       family.series.set(key, owned)
     }
-    if (held !== undefined) owned.figures.splice(owned.figures.indexOf(held), 1)
-    const figure = type === 'gauge' ? make() : (owned.figures[0] ?? make())
-    owned.figures.push(figure)
-    mine.set(key, figure)
-    return figure
+    return { owned, mine, key }
   }
 }
 

@@ -35,6 +35,15 @@ export class ConnectionPool {
     this.#connector = new Connector(endpoint, settings, log, clock)
   }
 
+  /** Connections in use, and those that are being made: as Fluent Bit counts. */
+  get busy(): number {
+    return this.#inUse.size + this.#connecting
+  }
+
+  get total(): number {
+    return this.busy + this.#idle.filter(({ connection }) => connection.isOpen).length
+  }
+
   /** @throws {NetworkError} When there is none and none can be made. */
   async take(): Promise<Connection> {
     const { connectionsMax } = this.#settings

@@ -95,6 +95,16 @@ export class Upstream {
     if (endpoint !== undefined) this.#failed(endpoint, error)
   }
 
+  /** Connections that are open, and those of them that are in use. */
+  get connections(): { readonly total: number; readonly busy: number } {
+    const sum = { total: 0, busy: 0 }
+    for (const { pool } of this.#endpoints) {
+      sum.total += pool.total
+      sum.busy += pool.busy
+    }
+    return sum
+  }
+
   /** Closes all connections. */
   close(): void {
     for (const { pool } of this.#endpoints) pool.close()

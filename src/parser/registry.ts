@@ -87,6 +87,7 @@ export interface ParserDefinition {
 /** The parsers of a configuration by name. */
 export class ParserRegistry {
   readonly #definitions = new Map<string, ParserDefinition>()
+  readonly #texts = new Map<string, string>()
   readonly #log: ParserLog
   readonly #now: () => number
 
@@ -104,11 +105,21 @@ export class ParserRegistry {
     return this.#definitions.has(name)
   }
 
-  /** Names are unique: a second parser of a name is not taken. */
-  add(definition: ParserDefinition): boolean {
+  /**
+   * Names are unique: a second parser of a name is not taken.
+   *
+   * @param text What the configuration says of it.
+   */
+  add(definition: ParserDefinition, text = ''): boolean {
     if (this.#definitions.has(definition.name)) return false
     this.#definitions.set(definition.name, definition)
+    this.#texts.set(definition.name, text)
     return true
+  }
+
+  /** What the configuration says of a parser; equal texts make equal parsers. */
+  definition(name: string): string | undefined {
+    return this.#texts.get(name)
   }
 
   /** A new parser, as parsers carry their last result; undefined when no parser has this name. */
@@ -123,11 +134,20 @@ export function readParsers(sections: readonly Section[], context: ParserContext
   const registry = new ParserRegistry(context.log, context.now)
   for (const section of sections) {
     const definition = new DefinitionReader(section, context).read()
-    if (definition === undefined || registry.add(definition)) continue
+    const text = textOf(section, context.environment)
+    if (definition === undefined || registry.add(definition, text)) continue
     const message = `Cannot add parser "${definition.name}": another parser has this name already`
     context.diagnostics.error('CFG_BAD_VALUE', message, section.at)
   }
   return registry
+}
+
+function textOf({ entries }: Section, environment: Environment): string {
+  const texts = entries.map(({ key, value }) => {
+    const nodes = value.kind === 'list' ? value.items : [value]
+    return [key, ...nodes.flatMap(node => (node.kind === 'scalar' ? [node.text] : []))]
+  })
+  return environment.expand(JSON.stringify(texts)).text
 }
 
 /** Makes a parser from its definition. */

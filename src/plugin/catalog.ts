@@ -1,4 +1,5 @@
 /** Finds plugins: the shipped ones, loaded when a configuration names them, and the users' own. */
+import { stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -10,18 +11,36 @@ export type PluginList = Readonly<
   Record<PluginKind, Readonly<Record<string, () => Promise<Plugin>>>>
 >
 
+/** A user's file as it was when it was loaded. */
+interface LoadedFile {
+  readonly stamp: string
+  readonly plugins: readonly Plugin[]
+}
+
 export class Catalog implements PluginCatalog {
   readonly #shipped: PluginList
   readonly #own: Plugin[] = []
+  /** Plugins that no file has. */
+  readonly #added: Plugin[] = []
   readonly #files = new Map<Plugin, string>()
+  readonly #loaded: Map<string, LoadedFile>
 
-  constructor(shipped: PluginList) {
+  constructor(shipped: PluginList, loaded = new Map<string, LoadedFile>()) {
     this.#shipped = shipped
+    this.#loaded = loaded
+  }
+
+  /** One without users' files, for a configuration that is read again; files that have not changed are not loaded again. */
+  renewed(): Catalog {
+    const catalog = new Catalog(this.#shipped, this.#loaded)
+    for (const plugin of this.#added) catalog.add(plugin)
+    return catalog
   }
 
   /** Adds a plugin; it goes before a shipped one of the same kind and name. */
   add(plugin: Plugin): void {
     this.#own.unshift(plugin)
+    this.#added.push(plugin)
   }
 
   /**
@@ -30,22 +49,20 @@ export class Catalog implements PluginCatalog {
    * @throws {ConfigError} When the file cannot be loaded or exports no plugin.
    */
   async addFile(path: string, workingDirectory: string, at?: Location): Promise<void> {
-    let module: Record<string, unknown>
     const file = resolve(workingDirectory, path)
-    offerApi()
+    let plugins: readonly Plugin[]
     try {
-      module = await import(pathToFileURL(file).href)
+      plugins = await this.#load(file)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new ConfigError('CFG_PLUGIN_FILE', `Cannot load plugin file "${path}": ${reason}`, at)
     }
-    const plugins = Object.values(module).filter(isPlugin)
     if (plugins.length === 0) {
       const message = `Cannot load plugin file "${path}": it exports no plugin, it must export what defineInput, defineFilter or defineOutput returns`
       throw new ConfigError('CFG_PLUGIN_FILE', message, at)
     }
     for (const plugin of plugins) {
-      this.add(plugin)
+      this.#own.unshift(plugin)
       this.#files.set(plugin, file)
     }
   }
@@ -61,6 +78,22 @@ export class Catalog implements PluginCatalog {
     if (own !== undefined) return own
     const shipped = this.#shipped[kind]
     return Object.hasOwn(shipped, wanted) ? shipped[wanted]() : undefined
+  }
+
+  /** The plugins of a file; one that has changed is loaded anew, what it imports is not. */
+  async #load(file: string): Promise<readonly Plugin[]> {
+    const { mtimeMs, size, ino } = await stat(file)
+    const stamp = `${mtimeMs}-${size}-${ino}`
+    const known = this.#loaded.get(file)
+    if (known?.stamp === stamp) return known.plugins
+    offerApi()
+    const { href } = pathToFileURL(file)
+    const module: Record<string, unknown> = await import(
+      known === undefined ? href : `${href}?${stamp}`
+    )
+    const plugins = Object.values(module).filter(isPlugin)
+    this.#loaded.set(file, { stamp, plugins })
+    return plugins
   }
 
   names(kind: PluginKind): readonly string[] {

@@ -87,8 +87,14 @@ export interface EventSink {
 export interface ProgramView {
   /** All figures as they are now, in Fluent Bit's order. */
   metrics(): readonly MetricFamily[]
-  /** Calls `take` with each log line that is printed from now on, until the function that it gives is called. */
-  followLog(take: (line: LogLine) => void): () => void
+  /** Lines that the log has printed so far; the one thing here that `create` may look at. */
+  readonly logPosition: number
+  /**
+   * Calls `take` with each log line that is printed, until the function that it gives is called.
+   *
+   * @param from The position to begin at; of lines before now the last few hundred are still there.
+   */
+  followLog(take: (line: LogLine) => void, from?: number): () => void
 }
 
 export interface InputContext extends PluginContext {

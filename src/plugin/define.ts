@@ -15,13 +15,23 @@ import type {
 import type { Delivery } from './delivery.ts'
 
 export interface Input {
-  /** Begins to read. A failure to begin is thrown and stops the start of the program. */
-  start(): void | Promise<void>
+  /**
+   * Begins to read. A failure to begin is thrown and stops the start of the program.
+   *
+   * @param left At a reload, what `handOver` of the instance gave that this one follows, which had other settings.
+   */
+  start(left?: unknown): void | Promise<void>
   /** Called when the engine holds the input back; timers from `every` pause by themselves. */
   pause?(): void
   resume?(): void
   /** Closes what `start` opened; called once. */
   stop?(): void | Promise<void>
+  /**
+   * Called instead of `stop` when a reload changes the settings of the instance: stops, and gives what the instance after
+   * it needs to go on without a gap and without reading anything twice. An input that keeps a position and has no
+   * `handOver` is stopped when its events are settled.
+   */
+  handOver?(): unknown
 }
 
 export interface Filter {
@@ -60,7 +70,10 @@ export interface Loss {
   readonly change?: string
 }
 
-/** Which network keys (`host`, `port`, `net.*`, `http_server.*`) a plugin understands; `tls.*` are among them. */
+/**
+ * Which network keys (`host`, `port`, `net.*`, `http_server.*`) a plugin understands; `tls.*` are among them. An output may
+ * be a `client` or an `http_server`.
+ */
 export type NetworkRole = 'client' | 'server' | 'http_server'
 
 interface Declaration<Table extends OptionTable> {

@@ -14,7 +14,7 @@ import {
   size,
   text
 } from '../config/options.ts'
-import type { NetworkRole } from './define.ts'
+import type { NetworkRole, PluginKind } from './define.ts'
 
 const LEVEL_WORDS = ['off', 'error', 'warn', 'warning', 'info', 'debug', 'trace'] as const
 
@@ -232,15 +232,26 @@ const CLIENT_HIDDEN_OPTIONS = {
   upstream: text({ doc: 'Group of endpoints: a file, or the name of one of upstream_servers' })
 }
 
-/** Keys that a plugin has for what it does on the network. */
-export function networkOptions(plugin: {
+/** What a plugin says of its network. */
+interface Networked {
+  readonly kind: PluginKind
   readonly network?: NetworkRole | undefined
   readonly tls?: false
-}): OptionTable {
+}
+
+/** Keys that a plugin has for what it does on the network. */
+export function networkOptions(plugin: Networked): OptionTable {
   const { network, tls } = plugin
   if (network === undefined) return {}
   const secured = tls === false ? {} : TLS_OPTIONS
-  if (network === 'client') return { ...CLIENT_HIDDEN_OPTIONS, ...CLIENT_NET_OPTIONS, ...secured }
-  if (network === 'server') return { ...SERVER_NET_OPTIONS, ...secured }
-  return { ...HTTP_SERVER_OPTIONS, ...SERVER_NET_OPTIONS, ...secured }
+  const net = netOptions(plugin)
+  if (network === 'client') return { ...CLIENT_HIDDEN_OPTIONS, ...net, ...secured }
+  if (network === 'server') return { ...net, ...secured }
+  return { ...HTTP_SERVER_OPTIONS, ...net, ...secured }
+}
+
+/** `net.*` of a plugin with a network. An output that serves has those of clients, as in Fluent Bit. */
+export function netOptions({ kind, network }: Networked): OptionTable {
+  const isClient = kind === 'output' || network === 'client'
+  return isClient ? CLIENT_NET_OPTIONS : SERVER_NET_OPTIONS
 }

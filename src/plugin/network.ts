@@ -61,7 +61,7 @@ export interface Network {
     defaults: ListenDefaults & { readonly receiveBufferBytes?: number | undefined },
     take: (bytes: Buffer, peer: Peer) => void
   ): DatagramListener
-  /** Serves HTTP, as the `http_server.*` keys say. */
+  /** Serves HTTP, as the `http_server.*` keys say; an output does not hold requests back. */
   httpServer(defaults: ListenDefaults, handler: HttpHandler): HttpServer
   readonly client: ClientSettings
   readonly server: ServerSettings

@@ -10,6 +10,8 @@ export const SHIPPED: PluginList = {
     elasticsearch: async () =>
       (await import('./inputs/elasticsearch/elasticsearch.ts')).elasticsearch,
     exec: async () => (await import('./inputs/exec.ts')).exec,
+    fluentbit_logs: async () => (await import('./inputs/fluentbit_logs.ts')).fluentbitLogs,
+    fluentbit_metrics: async () => (await import('./inputs/fluentbit_metrics.ts')).fluentbitMetrics,
     forward: async () => (await import('./inputs/forward/forward.ts')).forward,
     head: async () => (await import('./inputs/head.ts')).head,
     health: async () => (await import('./inputs/health.ts')).health,
@@ -21,7 +23,7 @@ export const SHIPPED: PluginList = {
     proc: async () => (await import('./inputs/proc.ts')).proc,
     random: async () => (await import('./inputs/random.ts')).random,
     splunk: async () => (await import('./inputs/splunk/splunk.ts')).splunk,
-    statsd: async () => (await import('./inputs/statsd.ts')).statsd,
+    statsd: async () => (await import('./inputs/statsd/statsd.ts')).statsd,
     stdin: async () => (await import('./inputs/stdin.ts')).stdin,
     syslog: async () => (await import('./inputs/syslog/syslog.ts')).syslog,
     tail: async () => (await import('./inputs/tail/tail.ts')).tail,
@@ -53,6 +55,8 @@ export const SHIPPED: PluginList = {
     nats: async () => (await import('./outputs/nats.ts')).nats,
     null: async () => (await import('./outputs/null.ts')).nullOutput,
     plot: async () => (await import('./outputs/plot.ts')).plot,
+    prometheus_exporter: async () =>
+      (await import('./outputs/prometheus_exporter/prometheus_exporter.ts')).prometheusExporter,
     stdout: async () => (await import('./outputs/stdout.ts')).stdout,
     syslog: async () => (await import('./outputs/syslog/syslog.ts')).syslog,
     tcp: async () => (await import('./outputs/tcp.ts')).tcp,

@@ -51,7 +51,8 @@ for (const kind of KINDS) {
   for (const [name, load] of Object.entries(SHIPPED[kind])) {
     const plugin = await load()
     const isServer = plugin.network === 'server' || plugin.network === 'http_server'
-    const address = isServer ? ['listen 127.0.0.1', `port ${await freePort()}`] : []
+    const listen = kind === 'output' ? 'host' : 'listen'
+    const address = isServer ? [`${listen} 127.0.0.1`, `port ${await freePort()}`] : []
     plugins.push({ kind, name, plugin, address })
   }
 }
@@ -217,7 +218,7 @@ for (const entry of plugins.filter(({ kind }) => kind === 'output')) {
       plot: [`file ${folder}/out.txt`],
       syslog: [`port ${await silentServer(t)}`, 'mode tcp']
     }
-    const isAnswered = entry.plugin.network === undefined || entry.name === 'http'
+    const isAnswered = entry.plugin.network !== 'client' || entry.name === 'http'
     const remote = [`port ${await silentServer(t)}`, 'retry_limit no_retries']
     const more = keys[entry.name] ?? (isAnswered ? [] : remote)
     const run = await startPipeline(

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Signal } from '../../src/base/signal.ts'
 import { type Body, encodeEvent, EncodedInput } from './odd_events.ts'
 import { type PipelineOptions, startPipeline, type TestPipeline } from './pipeline.ts'
 
@@ -36,7 +37,16 @@ export class FileRun {
 
   /** Sends events in one chunk, or in several when they are many, and waits until the output has dealt with them. */
   async send(tag: string, ...events: readonly Buffer[]): Promise<void> {
-    this.#input.push(tag, ...events)
+    await this.#send('logs', tag, events)
+  }
+
+  /** Sends contexts, as `send` sends events. */
+  async sendMetrics(tag: string, ...contexts: readonly Buffer[]): Promise<void> {
+    await this.#send('metrics', tag, contexts)
+  }
+
+  async #send(signal: Signal, tag: string, events: readonly Buffer[]): Promise<void> {
+    this.#input.pushAs(signal, tag, ...events)
     this.pipeline.flush()
     await this.pipeline.until(() => this.pipeline.pipeline.pendingTasks === 0)
   }

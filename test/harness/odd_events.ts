@@ -2,6 +2,7 @@
  * Events that are hard to print: every MessagePack type, odd numbers, bytes that are not UTF-8, repeated keys. Tests of
  * outputs push them and compare with what Fluent Bit 5.1.1 printed for the same bytes, received by its input forward.
  */
+import type { Signal } from '../../src/base/signal.ts'
 import { type Encodable, MsgpackWriter } from '../../src/codec/msgpack_writer.ts'
 import type { InputContext } from '../../src/plugin/context.ts'
 import { defineInput, type Plugin } from '../../src/plugin/define.ts'
@@ -63,8 +64,12 @@ export class EncodedInput {
   })
 
   push(tag: string, ...events: readonly Buffer[]): void {
+    this.pushAs('logs', tag, ...events)
+  }
+
+  pushAs(signal: Signal, tag: string, ...events: readonly Buffer[]): void {
     if (this.#context === undefined) throw new Error('the configuration has no input encoded')
-    const sink = this.#context.sink(tag)
+    const sink = this.#context.sink(tag, signal)
     for (const event of events) {
       sink.writer.raw(event, 0, event.length)
       sink.commit(1)

@@ -46,6 +46,8 @@ export type PeerProgram =
   | 'nats-server'
   | 'nginx'
   | 'openssl'
+  | 'prometheus'
+  | 'promtool'
   | 'rsyslogd'
   | 'syslog-ng'
   | 'tinyproxy'
@@ -154,11 +156,15 @@ export async function startPeer(t: TestContext, options: StartOptions): Promise<
   return peer
 }
 
-/** Runs a program to its end, in a folder of its own; refuses an exit code other than 0. */
-export async function runPeer(t: TestContext, options: RunOptions): Promise<Peer> {
+/** Runs a program to its end, in a folder of its own; refuses an exit code other than 0, or those it may have. */
+export async function runPeer(
+  t: TestContext,
+  options: RunOptions & { readonly exitCodes?: readonly number[] }
+): Promise<Peer> {
+  const { exitCodes = [0] } = options
   const peer = new Peer(t, options)
   const code = await peer.ended
-  if (code !== 0) throw new Error(`${options.program} ended with ${code}\n${peer.output}`)
+  if (!exitCodes.some(allowed => allowed === code)) throw new Error(`${options.program} ended with ${code}\n${peer.output}`)
   return peer
 }
 

@@ -7,11 +7,19 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Logger } from '../../src/base/log.ts'
-import { loadConfiguration } from '../../src/cli/configuration.ts'
+import {
+  type ConfigurationSource,
+  type ConfigurationWorld,
+  loadConfiguration,
+  reloadConfiguration
+} from '../../src/cli/configuration.ts'
 import type { Decoded } from '../../src/codec/msgpack_reader.ts'
 import { type Encodable, Float } from '../../src/codec/msgpack_writer.ts'
 import { Diagnostics, formatLocation } from '../../src/config/diagnostics.ts'
 import { text } from '../../src/config/options.ts'
+import type { ServiceSettings } from '../../src/config/service.ts'
+import { TraceTaps } from '../../src/engine/trace_taps.ts'
+import { registerLoggerMetrics } from '../../src/metrics/logger_metrics.ts'
 import { MetricsRegistry } from '../../src/metrics/registry.ts'
 import { Catalog } from '../../src/plugin/catalog.ts'
 import type { InputContext } from '../../src/plugin/context.ts'
@@ -107,6 +115,9 @@ export class TestPipeline {
   readonly #inputs = new Map<string, InputContext>()
   readonly #printed: Buffer[] = []
   readonly #attempts = new Map<string, number>()
+  readonly #source: ConfigurationSource
+  readonly #world: ConfigurationWorld
+  #taps: TraceTaps | undefined
   #loaded: Awaited<ReturnType<typeof loadConfiguration>> | undefined
 
   constructor(configuration: string, options: PipelineOptions) {
@@ -116,6 +127,32 @@ export class TestPipeline {
     this.#file = options.yaml === true ? 'fluent-bit.yaml' : 'fluent-bit.conf'
     this.write(this.#file, configuration)
     for (const [path, content] of Object.entries(options.files ?? {})) this.write(path, content)
+    const { environment, root, random, plugins } = options
+    const catalog = new Catalog(SHIPPED)
+    for (const plugin of [this.#libInput(), this.#collectOutput(), ...(plugins ?? [])]) {
+      catalog.add(plugin)
+    }
+    const sink = { colour: false, write: (line: string) => void this.log.push(withoutTime(line)) }
+    this.#source = {
+      file: this.#file,
+      commandLine: undefined,
+      workingDirectory: this.directory,
+      processEnvironment: environment ?? {}
+    }
+    const log = new Logger({ sink, level: 'info', now: this.clock.now })
+    registerLoggerMetrics(this.metrics, log)
+    this.#world = {
+      log,
+      clock: this.clock,
+      random: random ?? (() => 0.5),
+      metrics: this.metrics,
+      catalog,
+      stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
+      root: root ?? '',
+      disk: options.disk ?? systemDisk,
+      // Threads have plugins from files only, and the machine's clock.
+      threadEntry: THREAD
+    }
   }
 
   /** Text printed to standard output. */
@@ -138,6 +175,23 @@ export class TestPipeline {
     return this.#loaded.pipeline
   }
 
+  /** Taps on the inputs. */
+  get taps(): TraceTaps {
+    const loaded = this.#loaded
+    if (loaded === undefined) throw new Error('the pipeline is not loaded')
+    this.#taps ??= new TraceTaps({
+      pipeline: loaded.pipeline,
+      workingDirectory: this.directory,
+      configuration: () => ({ ...loaded, catalog: this.#world.catalog })
+    })
+    return this.#taps
+  }
+
+  get service(): ServiceSettings {
+    if (this.#loaded === undefined) throw new Error('the pipeline is not loaded')
+    return this.#loaded.service
+  }
+
   /** Writes a file beside the configuration. */
   write(path: string, content: string | Uint8Array): void {
     const target = join(this.directory, path)
@@ -146,33 +200,21 @@ export class TestPipeline {
   }
 
   async load(): Promise<void> {
-    const { environment, root, random, plugins } = this.#options
-    const catalog = new Catalog(SHIPPED)
-    for (const plugin of [this.#libInput(), this.#collectOutput(), ...(plugins ?? [])]) {
-      catalog.add(plugin)
+    this.#loaded = await loadConfiguration(this.#source, this.#world, this.diagnostics)
+  }
+
+  /** Goes on with another configuration; throws when it is refused or does not start, and the old one goes on. */
+  async reload(configuration: string): Promise<void> {
+    this.write(this.#file, configuration)
+    const { pipeline } = this
+    const diagnostics = new Diagnostics()
+    const world = { ...this.#world, catalog: this.#world.catalog.renewed() }
+    const { change } = await reloadConfiguration(pipeline, this.#source, world, diagnostics)
+    if (diagnostics.errors.length > 0) {
+      change.discard()
+      throw new Error(`configuration is refused:\n${describe(diagnostics).join('\n')}`)
     }
-    const sink = { colour: false, write: (line: string) => void this.log.push(withoutTime(line)) }
-    this.#loaded = await loadConfiguration(
-      {
-        file: this.#file,
-        commandLine: undefined,
-        workingDirectory: this.directory,
-        processEnvironment: environment ?? {}
-      },
-      {
-        log: new Logger({ sink, level: 'info', now: this.clock.now }),
-        clock: this.clock,
-        random: random ?? (() => 0.5),
-        metrics: this.metrics,
-        catalog,
-        stdout: { write: bytes => void this.#printed.push(Buffer.from(bytes)) },
-        root: root ?? '',
-        disk: this.#options.disk ?? systemDisk,
-        // Threads have plugins from files only, and the machine's clock.
-        threadEntry: THREAD
-      },
-      this.diagnostics
-    )
+    await pipeline.change(change)
   }
 
   async start(): Promise<void> {
@@ -296,7 +338,7 @@ function testEvents(bytes: Buffer): TestEvent[] {
 }
 
 /** Maps with string keys become objects without a prototype, so that tests read well. */
-function plain(value: Decoded): unknown {
+export function plain(value: Decoded): unknown {
   if (Array.isArray(value)) return value.map(plain)
   if (!(value instanceof Map)) return value
   const entries = [...value].map(([key, item]) => [key, plain(item)] as const)

@@ -3,14 +3,13 @@
  * and Fluent Bit itself where FLUENT_BIT names it.
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { test, type TestContext } from 'node:test'
 import { EventTime, FluentClient, FluentServer, FluentSocketEvent } from '@fluent-org/logger'
+import { FluentBit, withFluentBit } from '../harness/fluent_bit.ts'
 import { freePort, listens, needs } from '../harness/peers.ts'
 import { startCollector } from '../harness/peers/collector.ts'
 import { sendByFluentLogger } from '../harness/peers/fluent_logger.ts'
 import { startPipeline, type TestPipeline } from '../harness/pipeline.ts'
-import { folder } from '../harness/process.ts'
 
 const HANDSHAKE = `shared_key secret
     self_hostname server.local
@@ -191,27 +190,6 @@ test('the server of @fluent-org/logger takes what the output sends, after a hand
 })
 
 // --- Fluent Bit
-
-const FLUENT_BIT = process.env['FLUENT_BIT']
-const withFluentBit = {
-  skip: FLUENT_BIT === undefined && 'FLUENT_BIT does not name a Fluent Bit'
-}
-
-class FluentBit {
-  stdout = ''
-
-  constructor(t: TestContext, configuration: string) {
-    const directory = folder(t, { 'fluent-bit.conf': configuration })
-    const child = spawn(FLUENT_BIT ?? '', ['-c', 'fluent-bit.conf'], { cwd: directory })
-    const ended = new Promise(resolve => child.on('close', resolve))
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
-    child.stderr.resume()
-    t.after(async () => {
-      child.kill('SIGKILL')
-      await ended
-    })
-  }
-}
 
 const DUMMY = `
 [SERVICE]

@@ -289,8 +289,8 @@ for (const [what, text, expected] of [
   ],
   [
     'a feature of a later version',
-    '[SERVICE]\n    http_server  on\n',
-    'fluent-bit.conf:2:18: Key "http_server" is read and has no effect in this version'
+    '[SERVICE]\n    security.fips_mode  on\n',
+    'fluent-bit.conf:2:25: Key "security.fips_mode" is read and has no effect in this version'
   ],
   [
     'a generic key given twice',

@@ -21,7 +21,7 @@ class Line {
         if (message.kind === 'entries') this.sent.push(...message.entries)
         else if (message.kind === 'drained') this.drained++
       },
-      sendCounters: () => {}
+      sendFigures: () => {}
     }
     this.input = new HostedInput(link, batchesMax, timers)
   }

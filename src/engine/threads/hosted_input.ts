@@ -26,7 +26,7 @@ export class HostedInput implements InputDesk {
   paused = false
   /** Set before anything else is called. */
   plugin: Input | undefined
-  readonly #link: Pick<ThreadLink, 'post' | 'sendCounters'>
+  readonly #link: Pick<ThreadLink, 'post' | 'sendFigures'>
   readonly #batchesMax: number
   readonly #timers: ReadonlySet<Timer>
   readonly #pool = new BufferPool(POOLED_BYTES)
@@ -51,7 +51,7 @@ export class HostedInput implements InputDesk {
 
   /** @param timers Of the input; they end with it. */
   constructor(
-    link: Pick<ThreadLink, 'post' | 'sendCounters'>,
+    link: Pick<ThreadLink, 'post' | 'sendFigures'>,
     batchesMax: number,
     timers: ReadonlySet<Timer>
   ) {
@@ -155,7 +155,7 @@ export class HostedInput implements InputDesk {
       // Without credit, small batches grow until the main thread has room again.
       if (this.#hasCredit) this.#sealAll()
       this.#send()
-      this.#link.sendCounters()
+      this.#link.sendFigures()
     })
   }
 
@@ -178,7 +178,7 @@ export class HostedInput implements InputDesk {
   #sendAll(): void {
     this.#sealAll()
     this.#send(Infinity)
-    this.#link.sendCounters()
+    this.#link.sendFigures()
   }
 
   #send(batchesMax = this.#batchesMax): void {

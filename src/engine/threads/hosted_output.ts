@@ -35,10 +35,10 @@ export class HostedOutput {
     const bytes = place(contentOf(parcel), pooled)
     try {
       const delivery = await this.#output.flush({ ...chunk, bytes })
-      link.sendCounters()
+      link.sendFigures()
       link.post({ kind: 'answered', number, delivery, buffer }, [buffer])
     } catch (error) {
-      link.sendCounters()
+      link.sendFigures()
       link.post({ kind: 'threw', number, failure: failureOf(error), buffer }, [buffer])
     }
     this.#pool.give(pooled)

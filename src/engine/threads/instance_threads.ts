@@ -7,7 +7,7 @@ import type { Worker } from 'node:worker_threads'
 import type { Logger } from '../../base/log.ts'
 import type { Diagnostics } from '../../config/diagnostics.ts'
 import type { ServiceSettings } from '../../config/service.ts'
-import type { MetricsRegistry } from '../../metrics/registry.ts'
+import type { Metrics } from '../../metrics/registry.ts'
 import type { PluginContext } from '../../plugin/context.ts'
 import type { Input, Output } from '../../plugin/define.ts'
 import { type InputSpec, numberValue, type OutputSpec } from '../instance.ts'
@@ -22,7 +22,6 @@ const WINDOW = 'thread.ring_buffer.window'
 
 export interface InstanceThreadsWorld {
   readonly log: Logger
-  readonly metrics: MetricsRegistry
   readonly threads: ThreadHost | undefined
 }
 
@@ -41,8 +40,14 @@ export class InstanceThreads {
    * @param input Made here, where its configuration was checked; it is not started when a thread makes another.
    * @param desk Of the input in this thread.
    */
-  input(spec: InputSpec, input: Input, context: PluginContext, desk: InputDesk): Input {
-    const { metrics, threads } = this.#world
+  input(
+    spec: InputSpec,
+    input: Input,
+    context: PluginContext,
+    desk: InputDesk,
+    metrics: Metrics
+  ): Input {
+    const { threads } = this.#world
     this.#check(spec)
     const workers = workersOf(spec)
     const isThreaded = spec.values['threaded'] === true && spec.plugin.inMainThread !== true
@@ -64,10 +69,12 @@ export class InstanceThreads {
   output(
     spec: OutputSpec,
     output: Output,
-    context: PluginContext
+    context: PluginContext,
+    metrics: Metrics
   ): { readonly output: Output; readonly concurrency: number } {
-    const { metrics, threads } = this.#world
-    const workers = numberValue(spec, 'workers')
+    const { threads } = this.#world
+    // Of an output that serves HTTP the key is the server's, and without effect, as in Fluent Bit.
+    const workers = spec.plugin.network === 'http_server' ? 0 : numberValue(spec, 'workers')
     const concurrency = spec.plugin.concurrency ?? 1
     if (workers < 1 || threads === undefined) return { output, concurrency }
     const launch = (number: number): Worker =>
@@ -80,13 +87,12 @@ export class InstanceThreads {
 
   #task(kind: ThreadTask['kind'], spec: InputSpec | OutputSpec): ThreadTask {
     const { plugin, name, alias, id, at, isValid, values, written, uri, upstream } = spec
-    const { level, colour } = this.#world.log
     return {
       kind,
       plugin: plugin.name,
       instance: { name, alias, id, at, isValid, values, written, uri, upstream },
       service: this.#service,
-      log: { level, colour },
+      logLevel: this.#world.log.level,
       batchesMax: numberValue(spec, CAPACITY)
     }
   }

@@ -6,10 +6,11 @@ import type { Worker } from 'node:worker_threads'
 import type { Timer } from '../../base/clock.ts'
 import { THREAD_STOP_MS_MAX } from '../../base/limits.ts'
 import { systemError } from '../../base/system_error.ts'
-import type { MetricsRegistry } from '../../metrics/registry.ts'
+import type { Metrics } from '../../metrics/registry.ts'
 import type { PluginContext } from '../../plugin/context.ts'
 import { contentOf } from './parcel.ts'
 import { errorOf, failureOf, type ThreadMessage } from './protocol.ts'
+import type { ThreadGauges } from './thread_gauges.ts'
 
 /** How long a thread that has died stays away. */
 const RESTART_MS = 1_000
@@ -23,7 +24,9 @@ export interface ThreadOwner<Message> {
   readonly title: string
   /** Of the instance. */
   readonly context: PluginContext
-  readonly metrics: MetricsRegistry
+  readonly metrics: Metrics
+  /** Of all threads of the instance. */
+  readonly gauges: ThreadGauges
   launch(): Worker
   /** The plugin has started, for the first time or again. */
   started(): void
@@ -116,12 +119,14 @@ export class KeptThread<Request, Message extends { readonly kind: string }> {
       case 'stop_program':
         return context.stop(own.exitCode)
       case 'log':
-        return context.log.relay(own.text, own.level)
+        return context.log.relay(own.line)
       case 'counters':
         for (const { name, help, labels, added } of own.changes) {
           metrics.counter(name, help, labels).add(added)
         }
         return
+      case 'gauges':
+        return this.#owner.gauges.set(worker, own.values)
       case 'print':
         return this.#print(contentOf(own.parcel), own.answer)
       default:
@@ -151,6 +156,7 @@ export class KeptThread<Request, Message extends { readonly kind: string }> {
     const wasStarted = this.#isStarted
     this.#isStarted = false
     this.#worker = undefined
+    this.#owner.gauges.forget(worker)
     if (wasStarted || this.#isStopping) this.#report(why)
     this.#owner.died()
     if (this.#isStopping) this.#stopped.resolve(true)

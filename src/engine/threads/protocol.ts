@@ -3,7 +3,7 @@
  * else is plain data.
  */
 import type { Worker } from 'node:worker_threads'
-import type { LineLevel, LogLevel } from '../../base/log.ts'
+import type { LogLevel, LogLine } from '../../base/log.ts'
 import type { Signal } from '../../base/signal.ts'
 import type { ServiceSettings } from '../../config/service.ts'
 import type { Labels } from '../../metrics/registry.ts'
@@ -21,7 +21,7 @@ export interface ThreadTask {
   /** Resolved, so that the thread need not read the configuration and cannot see another one. */
   readonly instance: Omit<InstanceSpec, 'plugin'>
   readonly service: ServiceSettings
-  readonly log: { readonly level: LogLevel; readonly colour: boolean }
+  readonly logLevel: LogLevel
   /** Batches that an input may have on their way to the main thread. */
   readonly batchesMax: number
 }
@@ -38,12 +38,14 @@ export interface Failure {
   readonly stack: string
 }
 
-export interface CounterChange {
+interface FigureParts {
   readonly name: string
   readonly help: string
   readonly labels: Labels
-  readonly added: number
 }
+
+export type CounterChange = FigureParts & { readonly added: number }
+export type GaugeValue = FigureParts & { readonly value: number }
 
 /** What every thread says. */
 export type ThreadMessage =
@@ -53,8 +55,10 @@ export type ThreadMessage =
   | { readonly kind: 'stopped' }
   /** The plugin asks for a stop of the program. */
   | { readonly kind: 'stop_program'; readonly exitCode: number }
-  | { readonly kind: 'log'; readonly text: string; readonly level: LineLevel }
+  | { readonly kind: 'log'; readonly line: LogLine }
   | { readonly kind: 'counters'; readonly changes: readonly CounterChange[] }
+  /** Those that have changed. */
+  | { readonly kind: 'gauges'; readonly values: readonly GaugeValue[] }
   /** Prints; the thread waits until `answer[0]` is 1, or less than 0: an error number with a minus sign. */
   | { readonly kind: 'print'; readonly parcel: Parcel; readonly answer: Int32Array }
 

@@ -7,6 +7,7 @@ import type { TextOutput } from '../../plugin/context.ts'
 import { Parcels } from './parcel.ts'
 import type {
   CounterChange,
+  GaugeValue,
   InputMessage,
   OutputMessage,
   ThreadMessage,
@@ -20,21 +21,16 @@ export class ThreadLink {
   /** While true, nothing is logged: the main thread has said it. */
   isQuiet = false
   readonly #port: MessagePort
-  /** Values of counters that the main thread has. */
+  /** Values that the main thread has. */
   readonly #sent = new Map<Figure, number>()
   readonly #parcels = new Parcels(0)
   readonly #printed = new Int32Array(new SharedArrayBuffer(4))
 
-  constructor(port: MessagePort, { level, colour }: ThreadTask['log']) {
+  constructor(port: MessagePort, level: ThreadTask['logLevel']) {
     this.#port = port
-    this.log = new Logger({
-      level,
-      sink: {
-        colour,
-        write: (text, lineLevel = 'info') => {
-          if (!this.isQuiet) this.post({ kind: 'log', text, level: lineLevel })
-        }
-      }
+    this.log = new Logger({ level, sink: { colour: false, write() {} } })
+    this.log.follow(line => {
+      if (!this.isQuiet) this.post({ kind: 'log', line })
     })
   }
 
@@ -42,20 +38,24 @@ export class ThreadLink {
     this.#port.postMessage(message, transfer)
   }
 
-  /** Tells what was counted since the last time. */
-  sendCounters(): void {
+  /** Tells what has changed since the last time. */
+  sendFigures(): void {
     const changes: CounterChange[] = []
+    const values: GaugeValue[] = []
     for (const { name, help, type, series } of this.metrics.families()) {
-      // Plugins have nothing but counters.
-      if (type !== 'counter') continue
+      // Instances have no histograms of their own.
+      if (type === 'histogram') continue
       for (const { labels, figure } of series) {
-        const added = figure.value - (this.#sent.get(figure) ?? 0)
+        const { value } = figure
+        const added = value - (this.#sent.get(figure) ?? 0)
         if (added === 0) continue
-        this.#sent.set(figure, figure.value)
-        changes.push({ name, help, labels, added })
+        this.#sent.set(figure, value)
+        if (type === 'counter') changes.push({ name, help, labels, added })
+        else values.push({ name, help, labels, value })
       }
     }
     if (changes.length > 0) this.post({ kind: 'counters', changes })
+    if (values.length > 0) this.post({ kind: 'gauges', values })
   }
 
   /** Waits until the main thread has printed: who prints wants to know whether it went well. */

@@ -14,8 +14,8 @@ import { HostedInput } from './hosted_input.ts'
 import type { ThreadLink } from './thread_link.ts'
 import { HostedOutput } from './hosted_output.ts'
 
-/** Counters are sent with events and answers, and this often where there are none. */
-const COUNTERS_MS = 1_000
+/** Figures are sent with events and answers, and this often where there are none. */
+const FIGURES_MS = 1_000
 
 /** An instance in this thread. */
 interface Hosted {
@@ -52,12 +52,12 @@ export async function runThread(
     return
   }
   link.post({ kind: 'started' })
-  setInterval(() => link.sendCounters(), COUNTERS_MS)
+  setInterval(() => link.sendFigures(), FIGURES_MS)
 }
 
 async function stop(link: ThreadLink, hosted: Hosted): Promise<void> {
   await hosted.stop()
-  link.sendCounters()
+  link.sendFigures()
   link.post({ kind: 'stopped' })
 }
 

@@ -4,19 +4,23 @@
  */
 import type { Worker } from 'node:worker_threads'
 import { THREAD_STOP_MS_MAX } from '../../base/limits.ts'
-import type { MetricsRegistry } from '../../metrics/registry.ts'
+import type { Metrics } from '../../metrics/registry.ts'
 import type { PluginContext } from '../../plugin/context.ts'
-import type { Input } from '../../plugin/define.ts'
 import type { InputDesk } from '../plugin_context.ts'
+import { type RingCounters, ringCounters } from '../input_figures.ts'
+import type { PendingBatches, RunningInput } from '../pauses.ts'
 import { KeptThread, type ThreadOwner } from './kept_thread.ts'
 import { contentOf, type Parcel } from './parcel.ts'
 import type { InputEntry, InputMessage, InputRequest } from './protocol.ts'
+import { ThreadGauges } from './thread_gauges.ts'
 
-export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
+export class ThreadedInput implements RunningInput, ThreadOwner<InputMessage> {
   readonly title = 'thread'
   readonly context: PluginContext
-  readonly metrics: MetricsRegistry
+  readonly metrics: Metrics
+  readonly gauges: ThreadGauges
   readonly launch: () => Worker
+  readonly #ring: RingCounters
   readonly #desk: InputDesk
   readonly #thread = new KeptThread<InputRequest, InputMessage>(this)
   /** What was taken and not yet acknowledged. */
@@ -26,15 +30,12 @@ export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
   #drained: (() => void) | undefined
 
   /** @param desk Of the input in the main thread. */
-  constructor(
-    context: PluginContext,
-    desk: InputDesk,
-    metrics: MetricsRegistry,
-    launch: () => Worker
-  ) {
+  constructor(context: PluginContext, desk: InputDesk, metrics: Metrics, launch: () => Worker) {
     this.context = context
     this.metrics = metrics
+    this.gauges = new ThreadGauges(metrics)
     this.launch = launch
+    this.#ring = ringCounters(metrics, context.label)
     this.#desk = desk
   }
 
@@ -50,6 +51,13 @@ export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
   resume(): void {
     this.#isPaused = false
     this.#thread.post({ kind: 'resume' })
+  }
+
+  /** Batches that are here and have not made room for others yet. */
+  get pending(): PendingBatches {
+    let bytes = 0
+    for (const { length } of this.#taken) bytes += length
+    return { batches: this.#taken.length, bytes }
   }
 
   /** Waits until all events that the plugin has committed are here. */
@@ -99,6 +107,7 @@ export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
       const receipt = (): void => worker.postMessage({ kind: 'settled', number })
       sink.commit(events, hasReceipt ? receipt : undefined)
       this.#taken.push(parcel)
+      this.#ring.writes.value++
     }
   }
 
@@ -116,6 +125,7 @@ export class ThreadedInput implements Input, ThreadOwner<InputMessage> {
       return
     }
     this.#waitsForRoom = true
+    this.#ring.retries.value++
     void room.then(() => {
       this.#waitsForRoom = false
       this.#acknowledge()

@@ -1,6 +1,6 @@
 /** An output whose plugin runs in threads, one instance in each: to the engine it is an output like any other. */
 import type { Worker } from 'node:worker_threads'
-import type { MetricsRegistry } from '../../metrics/registry.ts'
+import type { Metrics } from '../../metrics/registry.ts'
 import type { ChunkView, PluginContext } from '../../plugin/context.ts'
 import type { Output } from '../../plugin/define.ts'
 import { type Delivery, retry } from '../../plugin/delivery.ts'
@@ -8,6 +8,7 @@ import { POOLED_BYTES } from '../../storage/chunk.ts'
 import { KeptThread, type ThreadOwner } from './kept_thread.ts'
 import { Parcels } from './parcel.ts'
 import { errorOf, type OutputMessage, type OutputRequest } from './protocol.ts'
+import { ThreadGauges } from './thread_gauges.ts'
 
 export interface OutputThreads {
   readonly workers: number
@@ -15,7 +16,7 @@ export interface OutputThreads {
   readonly concurrency: number
   /** Of the output in the main thread. */
   readonly context: PluginContext
-  readonly metrics: MetricsRegistry
+  readonly metrics: Metrics
   launch(number: number): Worker
 }
 
@@ -34,9 +35,10 @@ export class ThreadedOutput implements Output {
 
   constructor(threads: OutputThreads) {
     this.#concurrency = threads.concurrency
+    const gauges = new ThreadGauges(threads.metrics)
     this.#threads = Array.from(
       { length: threads.workers },
-      (_, number) => new OutputThread(threads, number, () => this.#pump())
+      (_, number) => new OutputThread(threads, number, gauges, () => this.#pump())
     )
   }
 
@@ -79,7 +81,8 @@ export class ThreadedOutput implements Output {
 class OutputThread implements ThreadOwner<OutputMessage> {
   readonly title: string
   readonly context: PluginContext
-  readonly metrics: MetricsRegistry
+  readonly metrics: Metrics
+  readonly gauges: ThreadGauges
   readonly launch: () => Worker
   readonly #thread = new KeptThread<OutputRequest, OutputMessage>(this)
   readonly #isFree: () => void
@@ -88,10 +91,11 @@ class OutputThread implements ThreadOwner<OutputMessage> {
   #lastNumber = 0
 
   /** @param isFree Called when it can take one more chunk. */
-  constructor(threads: OutputThreads, number: number, isFree: () => void) {
+  constructor(threads: OutputThreads, number: number, gauges: ThreadGauges, isFree: () => void) {
     this.title = `worker #${number}`
     this.context = threads.context
     this.metrics = threads.metrics
+    this.gauges = gauges
     this.launch = () => threads.launch(number)
     this.#isFree = isFree
   }

@@ -3,7 +3,7 @@
  * connections and datagrams to them.
  * Source: Fluent Bit 5.1.1 src/flb_input_ingress.c, plugins/in_tcp/tcp.c (workers)
  */
-import type { RunningInput } from '../pauses.ts'
+import type { PendingBatches, RunningInput } from '../pauses.ts'
 
 export class WorkerInputs implements RunningInput {
   readonly #workers: readonly RunningInput[]
@@ -22,6 +22,15 @@ export class WorkerInputs implements RunningInput {
 
   resume(): void {
     for (const worker of this.#workers) worker.resume?.()
+  }
+
+  get pending(): PendingBatches {
+    const sum = { batches: 0, bytes: 0 }
+    for (const { pending } of this.#workers) {
+      sum.batches += pending?.batches ?? 0
+      sum.bytes += pending?.bytes ?? 0
+    }
+    return sum
   }
 
   async drain(): Promise<void> {

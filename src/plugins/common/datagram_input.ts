@@ -1,4 +1,5 @@
 /** Inputs that make events of datagrams. */
+import type { Signal } from '../../base/signal.ts'
 import { MsgpackWriter } from '../../codec/msgpack_writer.ts'
 import type { Peer } from '../../net/listener.ts'
 import type { InputContext } from '../../plugin/context.ts'
@@ -29,12 +30,18 @@ export const DATAGRAM_LOSS: Loss = {
  */
 export function datagramInput(
   context: InputContext,
-  defaults: { readonly port: number; readonly receiveBufferBytes?: number | undefined },
+  defaults: {
+    readonly port: number
+    readonly receiveBufferBytes?: number | undefined
+    /** What the events are, logs unless given. */
+    readonly signal?: Signal
+  },
   greeting: string,
   decoder: () => DatagramDecoder,
   ending = ''
 ): Input {
   const { clock, log } = context
+  const { signal } = defaults
   const lost = new MsgpackWriter(1024)
   let decode: DatagramDecoder = () => 0
   const listener = context.net.datagrams(defaults, (bytes, peer) => {
@@ -44,7 +51,7 @@ export function datagramInput(
       context.dropped('paused', decode(bytes, clock.now(), lost, peer), bytes.length)
       return
     }
-    const sink = context.sink(context.tag)
+    const sink = context.sink(context.tag, signal)
     const count = decode(bytes, clock.now(), sink.writer, peer)
     if (count > 0) sink.commit(count)
   })

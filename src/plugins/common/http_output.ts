@@ -21,6 +21,7 @@ import { type Delivery, drop, OK, retry, type WholeDelivery } from '../../plugin
 import type { OUTPUT_HIDDEN_OPTIONS } from '../../plugin/generic_options.ts'
 import type { Network } from '../../plugin/network.ts'
 import { type Header, headerBytes, HeaderList } from './http_headers.ts'
+import { pathText } from './log_text.ts'
 import { type OAUTH2_CLIENT_OPTIONS, oauth2Settings } from './oauth2_options.ts'
 
 /** What an answer means for what was sent, by its status; the first row of a table that holds the status counts. */
@@ -89,7 +90,7 @@ interface Attempt {
 type DebugValues = Values<typeof OUTPUT_HIDDEN_OPTIONS>
 
 /** Headers whose values are not for the log. */
-const SECRET = /auth|cookie|token|key|secret/i
+const SECRET = /auth|cookie|token|key|secret|pass/i
 
 /** Sends requests to the server of an instance, or to the group of them. */
 export class HttpSender {
@@ -224,10 +225,10 @@ export class HttpSender {
   #logRequest({ method, path, headers, body }: Omit<HttpRequestSettings, 'answerTimeoutMs'>): void {
     if (this.#debug['_debug.http.request_headers'] === true) {
       const lines = headers.flatMap((name, at) =>
-        at % 2 === 0 ? `${name}: ${SECRET.test(name) ? '***' : headers[at + 1]}` : []
+        at % 2 === 0 ? headerText(name, headers[at + 1]) : []
       )
       this.#log.info(
-        `[http] request headers\n${[`${method} ${path} HTTP/1.1`, ...lines].join('\n')}`
+        `[http] request headers\n${[`${method} ${pathText(path)} HTTP/1.1`, ...lines].join('\n')}`
       )
     }
     if (this.#debug['_debug.http.request_payload'] === true) {
@@ -239,7 +240,7 @@ export class HttpSender {
 
   #logAnswer({ status, headers, body }: HttpAnswer): void {
     if (this.#debug['_debug.http.response_headers'] === true) {
-      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}`)
+      const lines = Object.entries(headers).map(([name, value]) => headerText(name, value))
       this.#log.info(`[http] response headers\n${[`HTTP/1.1 ${status}`, ...lines].join('\n')}`)
     }
     if (this.#debug['_debug.http.response_payload'] === true && body.length > 0) {
@@ -319,4 +320,9 @@ function retryAfterMs(header: string | undefined, clock: Clock): number | undefi
 
 function isGzip(bytes: Buffer): boolean {
   return bytes.length > 3 && bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 0x08
+}
+
+/** A header as the log shows it. */
+function headerText(name: string, value: unknown): string {
+  return `${name}: ${SECRET.test(name) ? '***' : String(value)}`
 }

@@ -3,7 +3,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { encodeEvent, EncodedInput, ODD_EVENTS } from '../../../test/harness/odd_events.ts'
+import { recordedMetrics } from '../../../test/harness/metrics_recordings.ts'
 import { startPipeline } from '../../../test/harness/pipeline.ts'
+
+const { bytes: METRICS_HEX, text: METRICS_TEXT } = recordedMetrics('event_type')
+const METRICS = Buffer.from(METRICS_HEX, 'hex')
 
 const RECORDED = join(import.meta.dirname, '../../../test/parity/output_stdout')
 
@@ -171,4 +175,39 @@ test('a large chunk is printed in pieces that fit together', async () => {
   for (const [format, text] of Object.entries(expected)) {
     assert.equal((await printed(`    format ${format}\n`, events)).text, text, format)
   }
+})
+
+for (const format of ['msgpack', 'json_lines', 'otlp_json']) {
+  test(`stdout prints metrics as text under the format ${format}`, async () => {
+    const input = new EncodedInput()
+    const run = await startPipeline(
+      `[INPUT]\n    name encoded\n[OUTPUT]\n    name stdout\n    match *\n    format ${format}\n`,
+      { plugins: [input.plugin] }
+    )
+    input.pushAs('metrics', 'app', METRICS, METRICS)
+    run.flush()
+    await run.stop()
+    assert.equal(run.stdout, METRICS_TEXT + METRICS_TEXT)
+    assert.equal(run.counter('fluentbit_output_proc_records_total', { name: 'stdout.0' }), 2)
+  })
+}
+
+test('stdout counts metrics that it cannot read and prints the others', async () => {
+  const input = new EncodedInput()
+  const run = await startPipeline(
+    '[INPUT]\n    name encoded\n[OUTPUT]\n    name stdout\n    match *\n',
+    { plugins: [input.plugin] }
+  )
+  input.pushAs('metrics', 'app', Buffer.of(1), METRICS, Buffer.of(0xc0))
+  run.flush()
+  await run.stop()
+  assert.equal(run.stdout, METRICS_TEXT)
+  const labels = { kind: 'output', name: 'stdout.0', reason: 'malformed' }
+  assert.equal(run.counter('spillway_dropped_records_total', labels), 2)
+  assert.deepEqual(
+    run.log.filter(line => line.includes('[error]')),
+    [
+      '[error] [output:stdout:stdout.0] could not process metrics payload: Cannot read metrics at byte 0: a context is of type integer: wanted map'
+    ]
+  )
 })

@@ -1,7 +1,9 @@
 /**
  * stdout: prints events as readable text or JSON.
  * Source: Fluent Bit 5.1.1 plugins/out_stdout/stdout.c.
- * Differs: a chunk that nobody gets (the pipe is closed, the disk behind it full) is counted as given up.
+ * Metrics are printed as text, whatever the format.
+ * Differs: a chunk that nobody gets (the pipe is closed, the disk behind it full) is counted as given up; under
+ * the formats otlp_json and otlp_json_pretty metrics are text too, where Fluent Bit prints JSON; traces are not taken.
  */
 import { JsonWriter } from '../../codec/json_writer.ts'
 import { skip } from '../../codec/msgpack_reader.ts'
@@ -10,7 +12,7 @@ import { writePadded } from '../../codec/number_text.ts'
 import type { Values } from '../../config/options.ts'
 import type { ChunkView, OutputContext } from '../../plugin/context.ts'
 import { defineOutput } from '../../plugin/define.ts'
-import type { Delivery } from '../../plugin/delivery.ts'
+import { type Delivery, OK } from '../../plugin/delivery.ts'
 import {
   eventBodyAt,
   eventMetadataAt,
@@ -29,12 +31,14 @@ import {
   reportJsonDate,
   writeJsonPieces
 } from '../common/json_format.ts'
+import { metricsText, readMetricsChunk } from '../common/metrics_chunk.ts'
 import { Printer } from '../common/printer.ts'
 
 export const stdout = defineOutput({
   name: 'stdout',
   summary: 'Prints events to standard output',
   upstream: 'plugins/out_stdout/stdout.c',
+  signals: ['logs', 'metrics'],
   options: JSON_FORMAT_OPTIONS,
   create(values, context) {
     const out = new JsonWriter(context.json)
@@ -48,10 +52,17 @@ export const stdout = defineOutput({
         reportJsonDate(values, context.log)
       },
       flush(chunk: ChunkView): Delivery {
+        if (chunk.signal === 'metrics') return printMetrics(chunk)
         const delivery = printer.pieces(take => write(chunk, take))
         out.clear()
         return delivery
       }
+    }
+
+    function printMetrics(chunk: ChunkView): Delivery {
+      const { contexts, answer } = readMetricsChunk(chunk, context)
+      const printed = printer.print(metricsText(contexts))
+      return printed === OK ? answer : printed
     }
   }
 })

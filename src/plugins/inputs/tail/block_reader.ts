@@ -4,7 +4,7 @@
  *
  * @hot bench/pipelines.ts
  */
-import { allocateLasting } from '../../../codec/byte_kernel.ts'
+import { allocateLasting, releaseLasting } from '../../../codec/byte_kernel.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { READ_BLOCK_BYTES } from '../../../base/limits.ts'
 import type { Parser } from '../../../parser/parser.ts'
@@ -25,7 +25,7 @@ export class BlockReader {
   readonly #context: InputContext
   readonly #values: TailValues
   readonly #settled: SettledListener | undefined
-  readonly #block: Buffer
+  #block: Buffer
   readonly #pack: PackSettings
   readonly #skippedLines: { add(count: number): void }
   readonly #truncatedLines: { add(count: number): void }
@@ -44,7 +44,7 @@ export class BlockReader {
     this.#settled = settled
     // The buffer of Fluent Bit holds a line with its line feed and a closing zero.
     const lineBytesMax = values.buffer_max_size - 2
-    this.#block = allocateLasting(READ_BLOCK_BYTES + values.buffer_max_size)
+    this.#block = Buffer.alloc(0)
     this.#pack = {
       key: values.key,
       pathKey: values.path_key,
@@ -62,6 +62,17 @@ export class BlockReader {
       'fluentbit_input_long_line_truncated_total',
       'Total number of truncated occurences for long lines'
     )
+  }
+
+  /** To be called before anything is read. */
+  open(): void {
+    this.#block = allocateLasting(READ_BLOCK_BYTES + this.#values.buffer_max_size)
+  }
+
+  /** Nothing is read any more. */
+  close(): void {
+    releaseLasting(this.#block)
+    this.#block = Buffer.alloc(0)
   }
 
   /** A packer for the lines of a file. */

@@ -21,9 +21,11 @@ export class FileAge {
   readonly #values: TailValues
   readonly #clock: Clock
   /** By path. */
-  readonly #leftOut = new Map<string, OldFile>()
+  readonly #leftOut: Map<string, OldFile>
 
-  constructor(values: TailValues, clock: Clock) {
+  /** @param before What another one remembers is remembered here too. */
+  constructor(values: TailValues, clock: Clock, before?: FileAge) {
+    this.#leftOut = new Map(before === undefined ? [] : before.#leftOut)
     this.#values = values
     this.#clock = clock
   }

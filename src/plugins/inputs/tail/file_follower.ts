@@ -24,6 +24,7 @@ import {
   pathStats
 } from './followed_file.ts'
 import { GzipReader } from './gzip_reader.ts'
+import { LeftFiles } from './left_files.ts'
 import type { TailValues } from './options.ts'
 import type { StoredFile } from './position_database.ts'
 import { Positions } from './positions.ts'
@@ -65,14 +66,18 @@ export class FileFollower implements Input {
   /** Followed files that are looked at. */
   readonly #busy = new Set<FollowedFile>()
   readonly #vacantNames = new VacantNames()
-  readonly #age: FileAge
+  #age: FileAge
   readonly #unreadable = new Set<string>()
   /** Undefined without `db`. */
   #positions: Positions | undefined
   #readFromHead: boolean
   #watchCount = 0
   #reading = false
+  /** Resolves when a turn of reading is over. */
+  #idle: Promise<void> = Promise.resolve()
   #stopped = false
+  /** Of the instance that this one follows after a reload. */
+  #left: LeftFiles | undefined
 
   constructor(settings: FollowSettings, context: InputContext) {
     const { values } = settings
@@ -91,15 +96,18 @@ export class FileFollower implements Input {
     this.#reader = new BlockReader(context, values, parser, settled)
   }
 
-  start(): void {
+  start(left?: unknown): void {
     const context = this.#context
     const { db } = this.#values
     if (db !== undefined) {
       this.#positions = new Positions(resolve(this.#workingDirectory, db), this.#values, context)
     }
+    this.#reader.open()
+    if (left instanceof LeftFiles) this.#goOn(left)
     this.#scan()
     if (this.#positions !== undefined) this.#recover(this.#positions)
     if (this.#values.read_newly_discovered_files_from_head) this.#readFromHead = true
+    this.#left = undefined
     context.always(this.#settings.refreshMs, () => this.#scan())
     context.always(this.#values.rotate_wait * 1000, () => this.#purge())
     context.always(this.#pollMs(), () => this.#poll())
@@ -115,6 +123,46 @@ export class FileFollower implements Input {
     this.#stopped = true
     for (const file of this.#files.values()) this.#close(file)
     this.#positions?.close()
+    void this.#idle.then(() => this.#reader.close())
+  }
+
+  /** Leaves the files open and as far as they were read. */
+  async handOver(): Promise<LeftFiles> {
+    this.#stopped = true
+    await this.#idle
+    this.#positions?.close()
+    this.#reader.close()
+    const files = [...this.#files.values()]
+    for (const file of files) file.leave()
+    const patterns = this.#settings.paths.map(compilePattern)
+    return new LeftFiles(
+      files,
+      this.#age,
+      path => matchesAny(path, patterns) && !matchesAny(path, this.#excluded)
+    )
+  }
+
+  // --- files of an instance with other settings
+
+  #goOn(left: LeftFiles): void {
+    this.#left = left
+    this.#age = new FileAge(this.#values, this.#context.clock, left.age)
+    const patterns = this.#settings.paths.map(compilePattern)
+    for (const before of left.take()) {
+      const { path, descriptor } = before
+      const isWanted = matchesAny(path, patterns) && !matchesAny(path, this.#excluded)
+      const file = isWanted ? this.#newFile(path, descriptor, before) : undefined
+      if (file === undefined) {
+        closeFile(descriptor)
+        before.gzip?.close()
+        continue
+      }
+      // The row of the file, or one that is made, says what is settled and not what was read.
+      this.#positions?.place(file, before.seenSize, before.settledOffset, before.settledOffset)
+      file.goOnFrom(before, changed => this.#positions?.save(changed))
+      if (before.stage === 'followed') this.#follow(file)
+      this.#enqueue(file)
+    }
   }
 
   #pollMs(): number {
@@ -150,13 +198,6 @@ export class FileFollower implements Input {
 
   /** Opens the file that is at `place` now as one that was matched as `path`. */
   #open(path: string, place: string): FollowedFile | undefined {
-    const { log } = this.#context
-    const tag = composeTag(this.#context.tag, path, this.#settings.tagRegex)
-    if ('problem' in tag) {
-      log.error(tag.problem)
-      log.error(`failed to compose tag for file: ${path}`)
-      return undefined
-    }
     let descriptor: number
     try {
       descriptor = openForReading(place)
@@ -172,14 +213,35 @@ export class FileFollower implements Input {
       return undefined
     }
     const link = linkStats(place)
+    const file = this.#newFile(path, descriptor, {
+      linkInode: link?.isSymbolicLink() === true ? link.ino : undefined,
+      gzip: path.toLowerCase().endsWith('.gz') ? new GzipReader() : undefined
+    })
+    if (file === undefined) closeFile(descriptor)
+    return file
+  }
+
+  /** An open file; undefined when its name gives no tag. */
+  #newFile(
+    path: string,
+    descriptor: number,
+    { linkInode, gzip }: Pick<FollowedFile, 'linkInode' | 'gzip'>
+  ): FollowedFile | undefined {
+    const { log } = this.#context
+    const tag = composeTag(this.#context.tag, path, this.#settings.tagRegex)
+    if ('problem' in tag) {
+      log.error(tag.problem)
+      log.error(`failed to compose tag for file: ${path}`)
+      return undefined
+    }
     const file = new FollowedFile({
       path,
-      stats,
+      stats: descriptorStats(descriptor),
       descriptor,
-      linkInode: link?.isSymbolicLink() === true ? link.ino : undefined,
+      linkInode,
       sink: this.#context.sink(tag.tag),
       packer: this.#reader.packer(path),
-      gzip: path.toLowerCase().endsWith('.gz') ? new GzipReader() : undefined,
+      gzip,
       encoding: this.#settings.encoding?.()
     })
     this.#files.set(file.key, file)
@@ -215,8 +277,9 @@ export class FileFollower implements Input {
     const start = this.#age.takeStart(file.path, file.stats())
     // What has the name of a file that was followed before the start came after it.
     const isNewer =
-      this.#values.read_newly_discovered_files_from_head && positions?.wasFollowed(file.path)
-    const fresh = this.#readFromHead || isNewer === true ? 0 : file.seenSize
+      this.#values.read_newly_discovered_files_from_head &&
+      (positions?.wasFollowed(file.path) === true || this.#left?.covers(file.path) === true)
+    const fresh = this.#readFromHead || isNewer ? 0 : file.seenSize
     return positions?.place(file, file.seenSize, fresh, start) ?? start ?? fresh
   }
 
@@ -265,8 +328,12 @@ export class FileFollower implements Input {
   }
 
   /** Reads pending files in turns until none has anything left, or the input is paused. */
-  async #readPending(): Promise<void> {
-    if (this.#reading) return
+  #readPending(): Promise<void> {
+    if (!this.#reading) this.#idle = this.#readAll()
+    return this.#idle
+  }
+
+  async #readAll(): Promise<void> {
     this.#reading = true
     try {
       while (this.#pending.length > 0 && !this.#stopped && !this.#context.paused) {

@@ -69,6 +69,8 @@ export class FollowedFile {
   lookedMs = 0
   closed = false
   readonly #unsettled: { readonly end: number; settled: boolean }[] = []
+  /** Called when nothing of what was read here is on its way any more. */
+  #allSettled: (() => void) | undefined
 
   /** @throws The error of `open`. */
   constructor(parts: {
@@ -145,7 +147,35 @@ export class FollowedFile {
         this.#unsettled.shift()
       }
       changed(this)
+      if (this.isSettled) this.#allSettled?.()
     }
+  }
+
+  /** Closes it for us; the descriptor stays open for the file that goes on with it. */
+  leave(): void {
+    this.closed = true
+    this.watcher?.close()
+    this.watcher = undefined
+  }
+
+  /**
+   * Goes on where another one was left that has the same descriptor. The settled position stays behind what is still on
+   * its way from there.
+   */
+  goOnFrom(before: FollowedFile, changed: (file: FollowedFile) => void): void {
+    this.name = before.name
+    this.offset = before.offset
+    this.lineStart = before.lineStart
+    this.rest = before.rest
+    this.skippedFrom = before.skippedFrom
+    this.reportedLongLine = before.reportedLongLine
+    this.seenSize = before.seenSize
+    this.hasPath = before.hasPath
+    this.rotatedMs = before.rotatedMs
+    this.grewMs = before.grewMs
+    this.settledOffset = before.settledOffset
+    const last = before.#unsettled.at(-1)
+    if (last !== undefined) before.#allSettled = this.expect(last.end, changed)
   }
 
   close(): void {

@@ -2,11 +2,14 @@
  * Keeps the positions of files over a restart: where a file is gone on with, and how far it is settled.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_db.c, tail_file.c set_file_position().
  */
-import { xxh3, XXH3_INPUT_MAX } from '../../../codec/xxh3.ts'
+import { xxh3 } from '../../../codec/xxh3.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { bytesAt, type FollowedFile } from './followed_file.ts'
 import type { TailValues } from './options.ts'
 import { PositionDatabase, type StoredFile, type StoredPosition } from './position_database.ts'
+
+/** Bytes before a position that its marker is made from. */
+const MARKER_BYTES_MAX = 32
 
 export class Positions {
   readonly #context: InputContext
@@ -162,7 +165,7 @@ export function markerMatches(descriptor: number, row: StoredPosition): boolean 
 
 /** The bytes before a position that its marker is made from. */
 function markerBytes(descriptor: number, offset: number): Buffer {
-  const size = Math.min(offset, XXH3_INPUT_MAX)
+  const size = Math.min(offset, MARKER_BYTES_MAX)
   return bytesAt(descriptor, offset - size, size)
 }
 

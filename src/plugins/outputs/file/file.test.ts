@@ -6,7 +6,11 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { event, FileRun, filesAfter } from '../../../../test/harness/file_run.ts'
 import { encodeEvent, ODD_EVENTS } from '../../../../test/harness/odd_events.ts'
+import { recordedMetrics } from '../../../../test/harness/metrics_recordings.ts'
 import { checkConfiguration } from '../../../../test/harness/pipeline.ts'
+
+const { bytes: METRICS_HEX, text: METRICS_TEXT } = recordedMetrics('event_type')
+const METRICS = Buffer.from(METRICS_HEX, 'hex')
 
 const TEST_FOLDER = join(import.meta.dirname, '../../../../test')
 
@@ -213,5 +217,23 @@ for (const [properties, message] of Object.entries(REFUSED)) {
     )
     assert.equal(errors.length, 1)
     assert.ok(errors[0].includes(message), errors[0])
+  })
+}
+
+for (const [properties, name] of [
+  ['', 'some_tag'],
+  ['    file out\n    format msgpack\n', 'out'],
+  ['    format csv\n    csv_column_names on\n', 'some_tag'],
+  [
+    '    file out-$x\n    fallback_path FOLDER/deep\n    fallback_file rest\n    mkdir on\n',
+    'deep/rest'
+  ]
+] as const) {
+  test(`metrics are appended as text to ${name}: ${properties.trim().replaceAll(/\n +/g, ', ')}`, async () => {
+    const run = await FileRun.start(`    path FOLDER\n${properties}`)
+    await run.sendMetrics('some:tag', METRICS, METRICS)
+    await run.sendMetrics('some:tag', Buffer.of(0xc0), METRICS)
+    assert.deepEqual(await run.stop(), { [name]: METRICS_TEXT.repeat(3) })
+    assert.equal(run.dropped('malformed'), 1)
   })
 }

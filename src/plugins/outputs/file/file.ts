@@ -3,7 +3,8 @@
  * Source: Fluent Bit 5.1.1 plugins/out_file/file.c, docs pipeline/outputs/file.md.
  * Like it, and unlike its documentation: the csv line of names comes with every flush (`ftell` of a file opened for
  * appending and reading is 0 in glibc), and a record without a destination under `error` ends its chunk for good.
- * Differs: a chunk that could not be written is taken out of the file again where possible and sent again, as is one
+ * Metrics are appended as text, whatever the format.
+ * Differs: all contexts of a chunk of metrics are written, where Fluent Bit takes the first; a chunk that could not be written is taken out of the file again where possible and sent again, as is one
  * whose file could not be opened for want of space, memory or descriptors (Fluent Bit loses the first without a word
  * and drops the second); what is wrong with destinations is reported once a chunk, not once a record; with dynamic
  * destinations a file is opened once a chunk, not once a record, so csv names come once a chunk too; of a chunk that goes
@@ -11,7 +12,7 @@
  * chunk, and writes to the others twice).
  */
 import type { SystemError } from '../../../base/system_error.ts'
-import { allocateLasting } from '../../../codec/byte_kernel.ts'
+import { allocateLasting, releaseLasting } from '../../../codec/byte_kernel.ts'
 import { JsonWriter } from '../../../codec/json_writer.ts'
 import { choice, flag, int, size, text, type Values } from '../../../config/options.ts'
 import type { ChunkView, OutputContext } from '../../../plugin/context.ts'
@@ -26,9 +27,10 @@ import {
 } from '../../../plugin/delivery.ts'
 import { compileTemplate } from '../../../record/accessor.ts'
 import { type AppendFile, openAppendFile } from '../../common/append_file.ts'
+import { metricsText, readMetricsChunk } from '../../common/metrics_chunk.ts'
 import { Destinations, isDynamic, joinPath, type Sorted, sortByFile } from './destinations.ts'
 import { Csv, type LineFormat, Ltsv, PlainJson, RawEvents, TagTimeJson } from './formats.ts'
-import { AllEvents, PART_BYTES, type PartSource, RawChunk, SomeEvents } from './parts.ts'
+import { AllEvents, PART_BYTES, type PartSource, RawBytes, SomeEvents } from './parts.ts'
 import { Rotation } from './rotation.ts'
 import { tagFileName } from './tag_file_name.ts'
 import { TemplateLine } from './template.ts'
@@ -77,6 +79,7 @@ export const file = defineOutput({
   name: 'file',
   summary: 'Generates log files',
   upstream: 'plugins/out_file/file.c',
+  signals: ['logs', 'metrics'],
   options: OPTIONS,
   create: (values, context) => new FileOutput(values, context)
 })
@@ -99,8 +102,8 @@ class FileOutput implements Output {
   readonly #rotation: Rotation | undefined
   readonly #destinations: Destinations | undefined
   /** Memory that is never written to stays with the system. */
-  readonly #buffers = [allocateLasting(PART_BYTES_ROOM), allocateLasting(PART_BYTES_ROOM)] as const
-  readonly #parts: [JsonWriter, JsonWriter]
+  #buffers: readonly Buffer[] = []
+  #parts: JsonWriter[] = []
 
   constructor(values: FileValues, context: OutputContext) {
     this.#values = values
@@ -108,27 +111,49 @@ class FileOutput implements Output {
     this.#format = formatOf(values)
     this.#destinations = destinationsOf(values, context)
     this.#rotation = rotationOf(values, context)
-    this.#parts = [this.#newPart(0), this.#newPart(1)]
   }
 
   start(): void {
+    this.#buffers = [allocateLasting(PART_BYTES_ROOM), allocateLasting(PART_BYTES_ROOM)]
+    this.#parts = this.#buffers.map((_, index) => this.#newPart(index))
     this.#rotation?.announce()
   }
 
   async flush(chunk: ChunkView): Promise<Delivery> {
+    if (chunk.signal === 'metrics') return this.#flushMetrics(chunk)
     if (this.#destinations !== undefined) return this.#flushDynamic(chunk, this.#destinations)
     const { path, file: name } = this.#values
-    const source = this.#values.format === 'msgpack' ? new RawChunk(chunk) : this.#allEvents(chunk)
+    // Group marks are among the bytes.
+    const isRaw = this.#values.format === 'msgpack'
+    const source = isRaw ? new RawBytes(chunk.bytes) : this.#allEvents(chunk)
     return this.#append(joinPath(path, name ?? tagFileName(chunk.tag)), source)
   }
 
   async stop(): Promise<void> {
     await this.#rotation?.idle()
+    for (const buffer of this.#buffers) releaseLasting(buffer)
   }
 
   #allEvents(chunk: ChunkView): PartSource {
     this.#format.begin(chunk.tag)
     return new AllEvents(chunk, this.#format)
+  }
+
+  /** Appends metrics as text, whatever the format; they have no fields that a destination could depend on. */
+  async #flushMetrics(chunk: ChunkView): Promise<Delivery> {
+    const {
+      path,
+      file: name,
+      fallback_path: fallbackPath,
+      fallback_file: fallbackFile
+    } = this.#values
+    const { contexts, answer } = readMetricsChunk(chunk, this.#context)
+    const target =
+      this.#destinations === undefined
+        ? joinPath(path, name ?? tagFileName(chunk.tag))
+        : joinPath(fallbackPath, fallbackFile ?? '')
+    const written = await this.#append(target, new RawBytes(metricsText(contexts)))
+    return written === OK ? answer : written
   }
 
   /** Sorts the events by file and writes file after file. */

@@ -68,13 +68,13 @@ export class SomeEvents implements PartSource {
   }
 }
 
-/** The bytes of a chunk as they are, group marks included. */
-export class RawChunk implements PartSource {
+/** Bytes as they are. */
+export class RawBytes implements PartSource {
   readonly #bytes: Buffer
   #at = 0
 
-  constructor(chunk: ChunkView) {
-    this.#bytes = chunk.bytes
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
   }
 
   fill(part: JsonWriter): boolean {

@@ -23,6 +23,7 @@ import { dateFormatOf } from '../../../record/event_json.ts'
 import { deliver } from '../../common/deliver.ts'
 import { configuredHeaders, headerBytes } from '../../common/http_headers.ts'
 import { eventJsonOf, isMsgpackFormat, jsonFormatOption } from '../../common/json_format.ts'
+import { pathText } from '../../common/log_text.ts'
 import { applyMask, frameHead, FrameReader, MASK_BYTES, type Opcode, OPCODES } from './frames.ts'
 import { shakeHands } from './handshake.ts'
 
@@ -157,7 +158,8 @@ function report(values: WebsocketValues, path: string, { log, net }: OutputConte
     log.error(`unrecognized 'json_date_format' option '${dateFormat}'. Using 'double'`)
   }
   const { host = '127.0.0.1', port = PORT_DEFAULT } = net
-  log.info(`we have following parameter ${path}, ${host}, ${port}, ${idleInterval(net)}`)
+  const shown = [pathText(path), host, port, idleInterval(net)].join(', ')
+  log.info(`we have following parameter ${shown}`)
 }
 
 /** Fluent Bit shakes hands again after this many seconds; it shows in its log. */
