@@ -26,7 +26,8 @@ const TABLE: readonly (readonly [layers: string, mayImport: string])[] = [
     'plugin and below; never engine, storage, or another plugin'
   ],
   ['`engine`', 'plugin and below; never `plugins/*`'],
-  ['`http`, `cli`', "plugin and below, storage, engine's interfaces; never `plugins/*`"],
+  ['`http`', "plugin and below, storage, engine's interfaces; never `plugins/*`"],
+  ['`cli`', 'http and below; never `plugins/*`'],
   ['`main.ts`, `thread.ts`', 'all']
 ]
 

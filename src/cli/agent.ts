@@ -29,7 +29,16 @@ import { systemDisk } from '../storage/disk.ts'
 import type { RunCommand } from './args.ts'
 import { bannerText } from './banner.ts'
 import { compileCache } from './compile_cache.ts'
-import { exitCodeOf, loadConfiguration } from './configuration.ts'
+import {
+  type ConfigurationSource,
+  type ConfigurationWorld,
+  exitCodeOf,
+  loadConfiguration,
+  type LoadedConfiguration,
+  type ReloadedConfiguration,
+  reloadConfiguration
+} from './configuration.ts'
+import { Reloader } from './reloader.ts'
 import { blockingOutput } from './standard_output.ts'
 import { stateDump } from './state_dump.ts'
 
@@ -64,11 +73,10 @@ export async function runAgent(
   const output = new SwitchableSink(stderr)
   const log = new Logger({ sink: output, level: command.logLevel })
   const catalog = new Catalog(shipped)
+  // Plugins of the command line are found from where it was typed, before the working folder changes.
+  const typedIn = process.cwd()
   try {
-    // Plugins of the command line are found from where it was typed, before the working folder changes.
-    for (const { path } of command.document.plugins) {
-      await catalog.addFile(path.text, process.cwd(), path.at)
-    }
+    await addPlugins(command, catalog, typedIn)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     log.error(`[config] ${error.message}`)
@@ -77,58 +85,51 @@ export async function runAgent(
   if (command.logLevel !== 'off') stderr.write(bannerText(isatty(1)))
   for (const notice of command.notices) log.warn(notice.message)
   if (command.workdir !== undefined && !changeDirectory(command.workdir, log)) return START_FAILED
-  return new Agent(command, log, output, catalog, threadEntry).run()
+  return new Agent({ command, log, output, catalog, typedIn, threadEntry }).run()
 }
+
+/** Loads the plugins of the command line. */
+async function addPlugins(command: RunCommand, catalog: Catalog, folder: string): Promise<void> {
+  for (const { path } of command.document.plugins) {
+    await catalog.addFile(path.text, folder, path.at)
+  }
+}
+
+interface AgentParts {
+  readonly command: RunCommand
+  readonly log: Logger
+  readonly output: SwitchableSink
+  /** With the plugins of the command line. */
+  readonly catalog: Catalog
+  /** The folder that the command line was typed in. */
+  readonly typedIn: string
+  readonly threadEntry: URL | undefined
+}
+
+/** What a reload has read. */
+type Reread = ReloadedConfiguration & { readonly catalog: Catalog }
 
 class Agent {
   readonly #command: RunCommand
   readonly #log: Logger
-  readonly #output: SwitchableSink
-  readonly #catalog: Catalog
-  readonly #threadEntry: URL | undefined
+  readonly #parts: AgentParts
   readonly #metrics = new MetricsRegistry()
   /** When the program started, in seconds since the epoch. */
   readonly #startSeconds = Math.trunc(systemClock.now() / 1000)
-  readonly #reloads: Reloads = { count: 0, request: () => 'not_enabled' }
+  #monitoring: MonitoringServer | undefined
 
-  constructor(
-    command: RunCommand,
-    log: Logger,
-    output: SwitchableSink,
-    catalog: Catalog,
-    threadEntry: URL | undefined
-  ) {
-    this.#command = command
-    this.#log = log
-    this.#output = output
-    this.#catalog = catalog
-    this.#threadEntry = threadEntry
+  constructor(parts: AgentParts) {
+    this.#parts = parts
+    this.#command = parts.command
+    this.#log = parts.log
   }
 
   async run(): Promise<number> {
     const { dryRun } = this.#command
     const diagnostics = new Diagnostics()
-    const loaded = await loadConfiguration(
-      {
-        file: this.#command.configFile,
-        commandLine: { ...this.#command.document, plugins: [] },
-        workingDirectory: process.cwd(),
-        processEnvironment: process.env
-      },
-      {
-        log: this.#log,
-        clock: systemClock,
-        random: Math.random,
-        metrics: this.#metrics,
-        catalog: this.#catalog,
-        stdout: blockingOutput(1),
-        disk: systemDisk,
-        root: '',
-        threadEntry: this.#threadEntry
-      },
-      diagnostics
-    )
-    const { service, pipeline } = loaded
+    const { catalog } = this.#parts
+    const loaded = await loadConfiguration(this.#source, this.#world(catalog), diagnostics)
+    const { service } = loaded
     if (!this.#report(diagnostics)) {
       this.#log.error('configuration file contains errors, aborting.')
       return exitCodeOf(diagnostics, dryRun)
@@ -139,16 +140,54 @@ class Agent {
     }
     if (this.#wantsDaemon(service)) return this.#startDaemon()
     this.#applyLogSettings(service)
+    return this.#start(loaded)
+  }
+
+  get #source(): ConfigurationSource {
+    return {
+      file: this.#command.configFile,
+      commandLine: { ...this.#command.document, plugins: [] },
+      workingDirectory: process.cwd(),
+      processEnvironment: process.env
+    }
+  }
+
+  #world(catalog: Catalog): ConfigurationWorld {
+    return {
+      log: this.#log,
+      clock: systemClock,
+      random: Math.random,
+      metrics: this.#metrics,
+      catalog,
+      stdout: blockingOutput(1),
+      disk: systemDisk,
+      root: '',
+      threadEntry: this.#parts.threadEntry
+    }
+  }
+
+  async #start(loaded: LoadedConfiguration): Promise<number> {
+    const { pipeline, service, sources } = loaded
+    const log = this.#log
+    let running = { ...loaded, catalog: this.#parts.catalog }
     const taps = new TraceTaps({
       pipeline,
       workingDirectory: process.cwd(),
-      configuration: () => ({ ...loaded, catalog: this.#catalog })
+      configuration: () => running
     })
-    return this.#start(pipeline, service, taps)
-  }
-
-  async #start(pipeline: Pipeline, service: ServiceSettings, taps: TraceTaps): Promise<number> {
-    const log = this.#log
+    const reloader: Reloader = new Reloader({
+      log,
+      clock: systemClock,
+      pipeline,
+      read: diagnostics => this.#readAgain(pipeline, diagnostics),
+      report: diagnostics => this.#report(diagnostics),
+      follow: next => this.#monitor(pipeline, next, taps, reloader),
+      done: next => {
+        running = { ...running, ...next }
+        this.#applyLogSettings(next.service)
+      },
+      abort: () => process.abort()
+    })
     log.info(
       `[fluent bit] version=${FLUENT_BIT_VERSION}, commit=spillway-${VERSION}, pid=${process.pid}`
     )
@@ -157,12 +196,11 @@ class Agent {
       clock: systemClock,
       hostname: hostname(),
       startSeconds: this.#startSeconds,
-      reloads: () => this.#reloads.count
+      reloads: () => reloader.count
     })
-    this.#answerSignals(pipeline)
-    let monitoring: MonitoringServer | undefined
+    this.#answerSignals(pipeline, reloader)
     try {
-      if (service.http_server) monitoring = await this.#startMonitoring(pipeline, service, taps)
+      await this.#monitor(pipeline, service, taps, reloader)
     } catch (error) {
       log.error(`[http_server] ${error instanceof Error ? error.message : String(error)}`)
       log.error('[engine] could not start HTTP server')
@@ -176,17 +214,40 @@ class Agent {
     }
     const { trace } = this.#command
     if (trace !== undefined) await taps.start(trace.input, { ...trace, prefix: '' })
+    reloader.start(sources)
     const exitCode = await pipeline.stopped
-    await monitoring?.stop()
+    reloader.stop()
+    await this.#monitoring?.stop()
     return exitCode
   }
 
-  /** @throws {Error} When the address cannot be bound. */
-  async #startMonitoring(
+  async #readAgain(pipeline: Pipeline, diagnostics: Diagnostics): Promise<Reread> {
+    const catalog = this.#parts.catalog.renewed()
+    try {
+      await addPlugins(this.#command, catalog, this.#parts.typedIn)
+    } catch (error) {
+      diagnostics.capture(error)
+    }
+    const world = this.#world(catalog)
+    return { ...(await reloadConfiguration(pipeline, this.#source, world, diagnostics)), catalog }
+  }
+
+  /**
+   * Has the monitoring server as a service section wants it.
+   *
+   * @throws {Error} When the address cannot be bound.
+   */
+  async #monitor(
     pipeline: Pipeline,
     service: ServiceSettings,
-    taps: TraceTaps
-  ): Promise<MonitoringServer> {
+    taps: TraceTaps,
+    reloads: Reloads
+  ): Promise<void> {
+    if (this.#monitoring !== undefined) {
+      await this.#monitoring.apply(service)
+      return
+    }
+    if (!service.http_server) return
     // Much code, for those who want it.
     const { MonitoringServer } = await import('../http/monitoring_server.ts')
     const { traceRoutes } = await import('../http/trace.ts')
@@ -194,15 +255,15 @@ class Agent {
       log: this.#log,
       clock: systemClock,
       metrics: this.#metrics,
-      catalog: this.#catalog,
+      catalog: this.#parts.catalog,
       pipeline,
-      reloads: this.#reloads,
+      reloads,
       traceRoutes: traceRoutes(taps, this.#log),
       startSeconds: this.#startSeconds
     }
     const server = new MonitoringServer(world, service)
     await server.start()
-    return server
+    this.#monitoring = server
   }
 
   /** Prints all diagnostics; true when the configuration may be used. */
@@ -224,7 +285,7 @@ class Agent {
     const { logLevelFixed, logLevel } = this.#command
     const wanted = service.log_level.toLowerCase().replace('warning', 'warn') as LogLevel
     if (!logLevelFixed && logLevel !== 'off') this.#log.level = wanted
-    if (service.log_file !== undefined) this.#output.toFile(service.log_file)
+    if (service.log_file !== undefined) this.#parts.output.toFile(service.log_file)
   }
 
   #wantsDaemon(service: ServiceSettings): boolean {
@@ -243,7 +304,7 @@ class Agent {
     return 0
   }
 
-  #answerSignals(pipeline: Pipeline): void {
+  #answerSignals(pipeline: Pipeline, reloader: Reloader): void {
     const say = (signal: string): void => {
       const stamp = localTimestamp(Date.now())
       fileDescriptorSink(STDERR, false).write(`[${stamp}] [engine] caught signal (${signal})\n`)
@@ -259,7 +320,7 @@ class Agent {
     }
     process.on('SIGHUP', () => {
       say('SIGHUP')
-      this.#log.warn('[reload] hot reloading is not enabled')
+      reloader.request()
     })
     process.on('SIGCONT', () => {
       say('SIGCONT')

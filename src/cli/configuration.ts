@@ -169,11 +169,7 @@ class ReferencedFiles {
   readonly #environment: Environment
   readonly #options: PlaceOptions
 
-  constructor(
-    document: ConfigDocument,
-    environment: Environment,
-    options: PlaceOptions
-  ) {
+  constructor(document: ConfigDocument, environment: Environment, options: PlaceOptions) {
     this.#service = document.service
     this.#environment = environment
     this.#options = options

@@ -77,6 +77,10 @@ export class Pipeline {
     return [...(this.#layout?.inputs ?? []), ...this.#leavingInputs]
   }
 
+  get isStopping(): boolean {
+    return this.#stopping !== undefined
+  }
+
   /** The service section of the configuration that runs. */
   get service(): ServiceSettings {
     return this.#layout?.spec.service ?? this.#spec.service

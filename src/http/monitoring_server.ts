@@ -100,7 +100,6 @@ export class MonitoringServer {
       this.#service = before
       throw cause
     }
-    await old?.stop()
   }
 
   async #listen(): Promise<HttpServer | undefined> {

@@ -175,7 +175,7 @@ test("whatever a body holds, there is an answer of Fluent Bit's", async () => {
       statuses.add(reply.status)
     }
   }
-  assert.deepEqual([...statuses].toSorted(), [200, 400, 503])
+  assert.deepEqual(statuses, new Set([200, 400, 503]))
   for (const { prefix, output, properties, limit } of asked) {
     assert.ok([prefix, output, ...properties.flat()].every(text => typeof text === 'string'))
     assert.ok(limit === undefined || limit.value >= 0)

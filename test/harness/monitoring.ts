@@ -76,7 +76,7 @@ export async function startMonitored(
     run,
     server,
     log,
-    ask: (path, method = 'GET', body = undefined) => askServer(server.port, path, method, body)
+    ask: (path, method = 'GET', body) => askServer(server.port, path, method, body)
   }
 }
 
@@ -88,17 +88,13 @@ export async function askServer(
   body?: string
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      { host: '127.0.0.1', port, path, method, agent: false },
-      async incoming => {
-        const pieces = await incoming.toArray()
-        resolve({
-          status: incoming.statusCode ?? 0,
-          headers: incoming.headers,
-          body: Buffer.concat(pieces).toString()
-        })
-      }
-    )
+    const outgoing = request({ host: '127.0.0.1', port, path, method, agent: false }, incoming => {
+      let text = ''
+      incoming.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+      incoming.on('error', reject).on('end', () => {
+        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: text })
+      })
+    })
     outgoing.on('error', reject)
     outgoing.end(body)
   })

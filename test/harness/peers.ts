@@ -164,7 +164,8 @@ export async function runPeer(
   const { exitCodes = [0] } = options
   const peer = new Peer(t, options)
   const code = await peer.ended
-  if (!exitCodes.some(allowed => allowed === code)) throw new Error(`${options.program} ended with ${code}\n${peer.output}`)
+  if (!exitCodes.some(allowed => allowed === code))
+    throw new Error(`${options.program} ended with ${code}\n${peer.output}`)
   return peer
 }
 

@@ -151,7 +151,10 @@ test('who opens many connections gets so many and no more, and the pipeline goes
   const started = await start(t)
   const { port, program } = started
   const sockets: Socket[] = []
-  t.after(() => sockets.forEach(socket => socket.destroy()))
+  const destroyAll = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  t.after(destroyAll)
   let closed = 0
   let opened = 0
   for (let count = 0; count < 300; count++) {
@@ -161,7 +164,7 @@ test('who opens many connections gets so many and no more, and the pipeline goes
     sockets.push(socket)
   }
   await program.until(() => opened === 300 && closed === 300 - 256)
-  for (const socket of sockets) socket.destroy()
+  destroyAll()
   await program.until(() => closed === 300)
   // The server notices a little later.
   await untilAnswered(() =>

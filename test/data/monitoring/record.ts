@@ -170,7 +170,7 @@ async function exchange(port: number, request: string): Promise<string> {
     socket.on('close', end)
     socket.on('data', (piece: string) => {
       text += piece
-      const [head = '', body] = split(text)
+      const [head, body] = split(text)
       const length = /content-length: (\d+)/i.exec(head)?.[1]
       if (body !== undefined && Buffer.byteLength(body) >= Number(length)) end()
     })
@@ -181,14 +181,10 @@ async function exchange(port: number, request: string): Promise<string> {
 
 function askHttp2(port: number, method: string, path: string, sent?: string): Answer {
   const body = sent === undefined ? [] : ['--data-binary', sent, '--header', 'Content-Type:']
-  const text = execFileSync(
-    'curl',
-    [
-      ...['--silent', '--include', '--path-as-is', '--http2-prior-knowledge', '--max-time', '2'],
-      ...['--request', method, ...body, `http://127.0.0.1:${port}${path}`]
-    ],
-    { encoding: 'utf8' }
-  )
+  const shown = ['--silent', '--include', '--path-as-is', '--max-time', '2']
+  const url = `http://127.0.0.1:${port}${path}`
+  const asked = ['--http2-prior-knowledge', '--request', method, ...body, url]
+  const text = execFileSync('curl', [...shown, ...asked], { encoding: 'utf8' })
   return { http: '2', method, path, ...(sent === undefined ? {} : { sent }), ...parse(text) }
 }
 

@@ -1,0 +1,133 @@
+/**
+ * Reads the configuration again while the program runs: asked for by SIGHUP, over HTTP, or by a change of its files.
+ * Source of the log lines: Fluent Bit 5.1.1 src/flb_reload.c; reference section 14. Differs: what did not change keeps
+ * running, and a configuration that does not start leaves the old one running too.
+ */
+import { threadId } from 'node:worker_threads'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import { Diagnostics } from '../config/diagnostics.ts'
+import type { ServiceSettings } from '../config/service.ts'
+import type { Pipeline } from '../engine/pipeline.ts'
+import type { ReloadedConfiguration } from './configuration.ts'
+import { SourceWatch } from './source_watch.ts'
+
+export interface ReloaderWorld {
+  readonly log: Logger
+  readonly clock: Clock
+  readonly pipeline: Pipeline
+  /** Reads the configuration again; mistakes go to the diagnostics. */
+  read(diagnostics: Diagnostics): Promise<ReloadedConfiguration>
+  /** Says what the diagnostics hold; true when the configuration may be used. */
+  report(diagnostics: Diagnostics): boolean
+  /** Makes the rest of the program follow, before the pipeline does; throws when it cannot. */
+  follow(service: ServiceSettings): Promise<void>
+  /** The configuration is in use. */
+  done(read: ReloadedConfiguration): void
+  /** Ends a program whose reload hangs. */
+  abort(): void
+}
+
+export class Reloader {
+  /** Reloads that have succeeded. */
+  count = 0
+  readonly #world: ReloaderWorld
+  readonly #watch: SourceWatch
+  #isReloading = false
+
+  constructor(world: ReloaderWorld) {
+    this.#world = world
+    this.#watch = new SourceWatch(world.clock, () => {
+      world.log.info('[reload] the configuration has changed')
+      void this.#reload()
+    })
+  }
+
+  /** @param sources Absolute paths of the files that the running configuration comes from. */
+  start(sources: ReadonlySet<string>): void {
+    if (this.#world.pipeline.service['hot_reload.watch']) this.#watch.watch(sources)
+    else this.#watch.stop()
+  }
+
+  stop(): void {
+    this.#watch.stop()
+  }
+
+  /** Begins a reload, where the configuration allows it and none is under way. */
+  request(): 'started' | 'in_progress' | 'not_enabled' {
+    const { log, pipeline } = this.#world
+    if (!pipeline.service.hot_reload) {
+      log.warn('[reload] hot reloading is not enabled')
+      return 'not_enabled'
+    }
+    if (this.#isReloading || pipeline.isStopping) return 'in_progress'
+    void this.#reload()
+    return 'started'
+  }
+
+  async #reload(): Promise<void> {
+    const { log, pipeline } = this.#world
+    if (this.#isReloading || pipeline.isStopping) return
+    this.#isReloading = true
+    const guard = this.#guard()
+    log.info(`reloading instance pid=${process.pid} tid=0x${threadId.toString(16)}`)
+    try {
+      this.#watch.mark()
+      await this.#change()
+    } finally {
+      guard?.cancel()
+      this.#isReloading = false
+    }
+  }
+
+  async #change(): Promise<void> {
+    const { log, pipeline, read, report, follow, done } = this.#world
+    const diagnostics = new Diagnostics()
+    const next = await read(diagnostics)
+    const { change, service, sources } = next
+    if (!report(diagnostics)) {
+      change.discard()
+      log.error('[reload] reloaded config is invalid. Reloading is halted')
+      return
+    }
+    const before = pipeline.service
+    try {
+      await follow(service)
+    } catch (error) {
+      change.discard()
+      this.#failed(error)
+      return
+    }
+    try {
+      await pipeline.change(change)
+    } catch (error) {
+      this.#failed(error)
+      await follow(before)
+      return
+    }
+    this.count++
+    done(next)
+    this.start(sources)
+    log.info(`[reload] ${change.summary}`)
+    log.info('[reload] successful reload done.')
+  }
+
+  #failed(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    this.#world.log.error(`[reload] the new configuration does not start: ${message}`)
+    this.#world.log.error('[reload] Reloading is halted, the old configuration goes on')
+  }
+
+  /** What `hot_reload.timeout` asks for. */
+  #guard(): ReturnType<Clock['after']> | undefined {
+    const { log, clock, pipeline, abort } = this.#world
+    const seconds = pipeline.service['hot_reload.timeout']
+    if (seconds <= 0) return undefined
+    return clock.after(seconds * 1000, () => {
+      log.error(
+        `[hot_reload_watchdog] Hot reload timeout exceeded (${seconds} seconds), aborting to prevent indefinite hang`
+      )
+      abort()
+    })
+  }
+}
