@@ -16,6 +16,7 @@ import {
 } from '../base/log.ts'
 import { FLUENT_BIT_VERSION, VERSION } from '../base/version.ts'
 import { ConfigError, type Diagnostic, Diagnostics, formatLocation } from '../config/diagnostics.ts'
+import type { ConfigDocument } from '../config/model.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import { registerProgramMetrics } from '../engine/program_metrics.ts'
@@ -167,7 +168,7 @@ class Agent {
   }
 
   async #start(loaded: LoadedConfiguration): Promise<number> {
-    const { pipeline, service, sources } = loaded
+    const { pipeline, service } = loaded
     const log = this.#log
     let running = { ...loaded, catalog: this.#parts.catalog }
     const taps = new TraceTaps({
@@ -179,7 +180,7 @@ class Agent {
       log,
       clock: systemClock,
       pipeline,
-      read: diagnostics => this.#readAgain(pipeline, diagnostics),
+      read: (diagnostics, document) => this.#readAgain(pipeline, diagnostics, document),
       report: diagnostics => this.#report(diagnostics),
       follow: next => this.#monitor(pipeline, next, taps, reloader),
       done: next => {
@@ -214,14 +215,18 @@ class Agent {
     }
     const { trace } = this.#command
     if (trace !== undefined) await taps.start(trace.input, { ...trace, prefix: '' })
-    reloader.start(sources)
+    reloader.start(loaded)
     const exitCode = await pipeline.stopped
     reloader.stop()
     await this.#monitoring?.stop()
     return exitCode
   }
 
-  async #readAgain(pipeline: Pipeline, diagnostics: Diagnostics): Promise<Reread> {
+  async #readAgain(
+    pipeline: Pipeline,
+    diagnostics: Diagnostics,
+    document: ConfigDocument | undefined
+  ): Promise<Reread> {
     const catalog = this.#parts.catalog.renewed()
     try {
       await addPlugins(this.#command, catalog, this.#parts.typedIn)
@@ -229,7 +234,8 @@ class Agent {
       diagnostics.capture(error)
     }
     const world = this.#world(catalog)
-    return { ...(await reloadConfiguration(pipeline, this.#source, world, diagnostics)), catalog }
+    const source = { ...this.#source, document }
+    return { ...(await reloadConfiguration(pipeline, source, world, diagnostics)), catalog }
   }
 
   /**

@@ -36,6 +36,8 @@ export interface ConfigurationSource {
   readonly file: string | undefined
   /** What the command line configures. */
   readonly commandLine: ConfigDocument | undefined
+  /** What both of them say, where that has been read before and is not to be read again. */
+  readonly document?: ConfigDocument | undefined
   readonly workingDirectory: string
   readonly processEnvironment: Readonly<Record<string, string | undefined>>
 }
@@ -103,11 +105,12 @@ async function readAll(
   const { workingDirectory, file } = source
   const sources = new Set<string>()
   const options = { workingDirectory, diagnostics, sources }
-  const documents = [
-    ...(source.commandLine === undefined ? [] : [source.commandLine]),
-    ...(file === undefined ? [] : [readConfiguration(file, options)])
-  ]
-  const document = merge(documents)
+  const document =
+    source.document ??
+    merge([
+      ...(source.commandLine === undefined ? [] : [source.commandLine]),
+      ...(file === undefined ? [] : [readConfiguration(file, options)])
+    ])
   const environment = new Environment({
     entries: document.env,
     processEnvironment: source.processEnvironment,

@@ -1,23 +1,32 @@
 /**
- * Reads the configuration again while the program runs: asked for by SIGHUP, over HTTP, or by a change of its files.
+ * Makes the configuration anew while the program runs: asked for by SIGHUP, over HTTP, or by a change of its files. A value
+ * of `env` that is read again makes those instances anew that use it.
  * Source of the log lines: Fluent Bit 5.1.1 src/flb_reload.c; reference section 14. Differs: what did not change keeps
  * running, and a configuration that does not start leaves the old one running too.
  */
 import { threadId } from 'node:worker_threads'
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { Diagnostics } from '../config/diagnostics.ts'
+import type { ConfigDocument } from '../config/model.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import type { ReloadedConfiguration } from './configuration.ts'
 import { SourceWatch } from './source_watch.ts'
 
+/** What the pipeline was made from. */
+export type RunningConfiguration = Omit<ReloadedConfiguration, 'change'>
+
 export interface ReloaderWorld {
   readonly log: Logger
   readonly clock: Clock
   readonly pipeline: Pipeline
-  /** Reads the configuration again; mistakes go to the diagnostics. */
-  read(diagnostics: Diagnostics): Promise<ReloadedConfiguration>
+  /**
+   * Reads the configuration again; mistakes go to the diagnostics.
+   *
+   * @param document What its files have said, where only values of `env` may have changed.
+   */
+  read(diagnostics: Diagnostics, document?: ConfigDocument): Promise<ReloadedConfiguration>
   /** Says what the diagnostics hold; true when the configuration may be used. */
   report(diagnostics: Diagnostics): boolean
   /** Makes the rest of the program follow, before the pipeline does; throws when it cannot. */
@@ -33,6 +42,8 @@ export class Reloader {
   count = 0
   readonly #world: ReloaderWorld
   readonly #watch: SourceWatch
+  #refreshTimer: Timer | undefined
+  #sources: ReadonlySet<string> = new Set()
   #isReloading = false
 
   constructor(world: ReloaderWorld) {
@@ -43,14 +54,26 @@ export class Reloader {
     })
   }
 
-  /** @param sources Absolute paths of the files that the running configuration comes from. */
-  start(sources: ReadonlySet<string>): void {
-    if (this.#world.pipeline.service['hot_reload.watch']) this.#watch.watch(sources)
+  /** Follows what the configuration that runs now depends on. */
+  start({ sources, service, document, world }: RunningConfiguration): void {
+    this.#sources = sources
+    if (service['hot_reload.watch']) this.#watch.watch(sources)
     else this.#watch.stop()
+    this.#refreshTimer?.cancel()
+    const { environment } = world
+    const { refreshMs } = environment
+    if (refreshMs === undefined) return
+    this.#refreshTimer = this.#world.clock.every(refreshMs, () => {
+      const changed = environment.refresh()
+      if (changed.length === 0) return
+      this.#world.log.info(`[env] new value of ${changed.join(', ')}`)
+      void this.#reload(document)
+    })
   }
 
   stop(): void {
     this.#watch.stop()
+    this.#refreshTimer?.cancel()
   }
 
   /** Begins a reload, where the configuration allows it and none is under way. */
@@ -65,26 +88,26 @@ export class Reloader {
     return 'started'
   }
 
-  async #reload(): Promise<void> {
+  async #reload(document?: ConfigDocument): Promise<void> {
     const { log, pipeline } = this.#world
     if (this.#isReloading || pipeline.isStopping) return
     this.#isReloading = true
     const guard = this.#guard()
     log.info(`reloading instance pid=${process.pid} tid=0x${threadId.toString(16)}`)
     try {
-      this.#watch.mark()
-      await this.#change()
+      if (document === undefined) this.#watch.mark()
+      await this.#change(document)
     } finally {
       guard?.cancel()
       this.#isReloading = false
     }
   }
 
-  async #change(): Promise<void> {
+  async #change(document: ConfigDocument | undefined): Promise<void> {
     const { log, pipeline, read, report, follow, done } = this.#world
     const diagnostics = new Diagnostics()
-    const next = await read(diagnostics)
-    const { change, service, sources } = next
+    const next = await read(diagnostics, document)
+    const { change, service } = next
     if (!report(diagnostics)) {
       change.discard()
       log.error('[reload] reloaded config is invalid. Reloading is halted')
@@ -107,7 +130,7 @@ export class Reloader {
     }
     this.count++
     done(next)
-    this.start(sources)
+    this.start(document === undefined ? next : { ...next, sources: this.#sources })
     log.info(`[reload] ${change.summary}`)
     log.info('[reload] successful reload done.')
   }
@@ -119,7 +142,7 @@ export class Reloader {
   }
 
   /** What `hot_reload.timeout` asks for. */
-  #guard(): ReturnType<Clock['after']> | undefined {
+  #guard(): Timer | undefined {
     const { log, clock, pipeline, abort } = this.#world
     const seconds = pipeline.service['hot_reload.timeout']
     if (seconds <= 0) return undefined

@@ -11,9 +11,9 @@ const LOOK_MS = 1_000
 export class SourceWatch {
   readonly #clock: Clock
   readonly #changed: () => void
-  #paths: readonly string[] = []
-  /** What they were like when they were read, and at the last look. */
-  #read = ''
+  /** What each path was like when it was read. */
+  #read = new Map<string, string>()
+  /** What all were like at the last look. */
   #seen = ''
   #timer: Timer | undefined
 
@@ -22,38 +22,37 @@ export class SourceWatch {
     this.#changed = changed
   }
 
-  /** To be called before files are read, with those that were read before: what changes from now on is noticed. */
+  /** To be called before paths are read again that are watched: what changes from now on is noticed. */
   mark(): void {
-    this.#read = lookAt(this.#paths)
+    for (const path of this.#read.keys()) this.#read.set(path, stampOf(path))
   }
 
-  /** @param paths Files, and folders whose content matters. */
+  /** @param paths Files, and folders whose content matters; new ones have just been read. */
   watch(paths: Iterable<string>): void {
-    const known = new Set(this.#paths)
-    this.#paths = [...paths]
-    // New ones have just been read, the others may have changed since.
-    if (this.#paths.some(path => !known.has(path)) || known.size !== this.#paths.length) this.mark()
-    this.#seen = this.#read
+    this.#read = new Map(Array.from(paths, path => [path, this.#read.get(path) ?? stampOf(path)]))
+    this.#seen = textOf(this.#read)
     this.#timer ??= this.#clock.every(LOOK_MS, () => this.#look())
   }
 
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined
+    this.#read.clear()
   }
 
   #look(): void {
-    const now = lookAt(this.#paths)
-    const isCalm = now === this.#seen
-    this.#seen = now
-    if (!isCalm || now === this.#read) return
+    const now = new Map(Array.from(this.#read.keys(), path => [path, stampOf(path)]))
+    const isCalm = textOf(now) === this.#seen
+    this.#seen = textOf(now)
+    if (!isCalm || this.#seen === textOf(this.#read)) return
+    // Also when nothing comes of it: a mistake is said once.
     this.#read = now
     this.#changed()
   }
 }
 
-function lookAt(paths: readonly string[]): string {
-  return paths.map(stampOf).join('\n')
+function textOf(stamps: ReadonlyMap<string, string>): string {
+  return [...stamps.values()].join('\n')
 }
 
 /** Tells one state of a file from another; links are followed. */

@@ -37,6 +37,8 @@ export interface EnvironmentOptions {
 
 export interface Variable {
   value: string
+  /** The value that the configuration was made with. */
+  used: string
   readonly path: string | undefined
   readonly refreshMs: number
   readMs: number
@@ -71,6 +73,31 @@ export class Environment {
     return [...this.#variables.values()].flatMap(({ path }) => path ?? [])
   }
 
+  /** The shortest time between two reads of a file, in milliseconds; undefined when none is read again. */
+  get refreshMs(): number | undefined {
+    const times = [...this.#variables.values()].flatMap(variable =>
+      isRefreshed(variable) ? [variable.refreshMs] : []
+    )
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+
+  /** Reads files again whose time has come; gives the variables that have other values than the configuration was made with. */
+  refresh(): string[] {
+    return [...this.#variables].flatMap(([name, variable]) => {
+      if (!isRefreshed(variable) || this.#refreshed(variable) === variable.used) return []
+      variable.used = variable.value
+      return [name]
+    })
+  }
+
+  /** Replaces the variables of a text but for those whose files are read again: they can be looked up when they are needed. */
+  expandLasting(text: string): string {
+    return this.#expand(text, name => {
+      const variable = this.#variables.get(name)
+      return variable === undefined || !isRefreshed(variable)
+    }).text
+  }
+
   /** The value of a variable; undefined when it is not set. */
   get(name: string): string | undefined {
     const variable = this.#variables.get(name)
@@ -81,6 +108,10 @@ export class Environment {
 
   /** Replaces every variable of a text. Values are not expanded again. */
   expand(text: string): Expansion {
+    return this.#expand(text, () => true)
+  }
+
+  #expand(text: string, isMeant: (name: string) => boolean): Expansion {
     const unset: string[] = []
     let expanded = ''
     let rest = 0
@@ -89,7 +120,7 @@ export class Environment {
       const end = text.indexOf('}', start)
       if (end === -1) break
       const body = text.slice(start + 2, end)
-      if (isReplaced(body)) {
+      if (isReplaced(body) && isMeant(nameOf(body))) {
         expanded += text.slice(rest, start) + this.#valueOf(body, unset)
         rest = end + 1
       }
@@ -102,7 +133,7 @@ export class Environment {
     const colon = body.indexOf(':')
     const fallback =
       body.startsWith(':-', colon) && colon !== -1 ? body.slice(colon + 2) : undefined
-    const name = fallback === undefined ? body : body.slice(0, colon)
+    const name = nameOf(body)
     const value = this.get(name)
     if (fallback !== undefined) return value === undefined || value === '' ? fallback : value
     if (value === undefined) unset.push(name)
@@ -123,7 +154,7 @@ export class Environment {
   }
 
   #define(name: string, value: string, path?: string, refreshMs = 0): void {
-    this.#variables.set(name, { value, path, refreshMs, readMs: this.#now() })
+    this.#variables.set(name, { value, used: value, path, refreshMs, readMs: this.#now() })
   }
 
   #refreshed(variable: Variable): string {
@@ -152,6 +183,17 @@ export function hasVariables(text: string): boolean {
     start = text.indexOf('${', end)
   }
   return false
+}
+
+/** True for a variable whose file is read again. */
+function isRefreshed({ path, refreshMs }: Variable): boolean {
+  return path !== undefined && refreshMs > 0
+}
+
+/** `NAME` of `NAME:-default`. */
+function nameOf(body: string): string {
+  const colon = body.indexOf(':')
+  return colon !== -1 && body.startsWith(':-', colon) ? body.slice(0, colon) : body
 }
 
 /** `${}` and names beyond the limit stay as they are. */

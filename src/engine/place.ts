@@ -81,7 +81,7 @@ export class Prints {
 
   #instance(spec: InstanceSpec): string {
     const { plugin, alias, uri, upstream } = spec
-    const written = spec.written.map(({ key, text }) => [key, this.#environment.expand(text).text])
+    const written = spec.written.map(({ key, text }) => [key, this.#environment.expandLasting(text)])
     const parsers = this.#parsersIn(Object.values(spec.values))
     return JSON.stringify([plugin.name, alias, uri, upstream, written, parsers, this.#service])
   }

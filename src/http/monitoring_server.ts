@@ -94,12 +94,17 @@ export class MonitoringServer {
 
   async #move(before: ServiceSettings): Promise<void> {
     const old = this.#server
+    // One of the two addresses may stand for all.
+    const hasSamePort = before.http_port === this.#service.http_port
+    if (hasSamePort) await old?.stop()
     try {
       this.#server = await this.#listen()
     } catch (cause) {
       this.#service = before
+      if (hasSamePort) this.#server = await this.#listen()
       throw cause
     }
+    if (!hasSamePort) await old?.stop()
   }
 
   async #listen(): Promise<HttpServer | undefined> {

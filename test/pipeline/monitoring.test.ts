@@ -127,6 +127,7 @@ for (const name of ['full', 'bare', 'failing']) {
         assert.deepEqual([...series(wanted?.body ?? '').difference(series(body))], [])
         continue
       }
+      assert.doesNotMatch(body, / \d{13}$/m)
       const theirs = families(wanted?.body ?? '')
       const ours = families(body)
       const both = new Set(theirs.keys())
@@ -278,23 +279,35 @@ test('a reload changes routes, moves the server and stops it', async t => {
   await server.apply({ ...service, http_port: String(second) })
   assert.equal((await askServer(second, '/')).status, 200)
   await assert.rejects(askServer(first, '/'), { code: 'ECONNREFUSED' })
+  await server.apply({ ...service, http_port: String(second), http_listen: '0.0.0.0' })
+  assert.equal((await askServer(second, '/')).status, 200)
   await server.apply({ ...service, http_server: false })
   await assert.rejects(askServer(second, '/'), { code: 'ECONNREFUSED' })
   await server.apply(service)
   assert.equal((await askServer(first, '/')).status, 200)
-  const line = (port: number): string => `[http_server] listen iface=127.0.0.1 tcp_port=${port}`
   assert.deepEqual(
     log.map(text => text.slice(text.indexOf('[http'))),
-    [line(first), line(second), line(first)]
+    [
+      `[http_server] listen iface=127.0.0.1 tcp_port=${first}`,
+      `[http_server] listen iface=127.0.0.1 tcp_port=${second}`,
+      `[http_server] listen iface=0.0.0.0 tcp_port=${second}`,
+      `[http_server] listen iface=127.0.0.1 tcp_port=${first}`
+    ]
   )
 })
 
 test('a server that cannot move stays where it is', async t => {
-  const { ask, run, server } = await startDummy(t)
+  const { ask, run, server, log } = await startDummy(t)
   const other = await startDummy(t)
   const taken = { ...run.service, http_port: String(other.server.port), health_check: true }
   const message = `Cannot listen on 127.0.0.1:${other.server.port}: Address already in use`
   await assert.rejects(server.apply(taken), { message })
+  const elsewhere = { ...run.service, http_listen: '192.0.2.1' }
+  await assert.rejects(server.apply(elsewhere), /^Error: Cannot listen on 192\.0\.2\.1:/)
   assert.equal((await ask('/')).status, 200)
   assert.equal((await ask('/api/v1/health')).status, 404)
+  await server.apply({ ...run.service, health_check: true })
+  assert.equal((await ask('/api/v1/health')).status, 200)
+  // At the start, and once more after the second attempt, which had to give up the port first.
+  assert.equal(log.length, 2)
 })
