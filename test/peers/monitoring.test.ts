@@ -1,6 +1,8 @@
 /** The monitoring server of a running program: curl over both versions of HTTP, a port that is taken, hostile clients. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { askServer } from '../harness/monitoring.ts'
 import { freePort, listens, needs, runPeer } from '../harness/peers.ts'
@@ -116,6 +118,28 @@ for (const port of ['0', '65536', 'http']) {
     assert.match(log.join('\n'), /Cannot set "http_port" on the service section/)
   })
 }
+
+test('the control of traces answers as that of Fluent Bit', async t => {
+  const recorded = join(import.meta.dirname, '../data/monitoring')
+  const port = await freePort()
+  const directory = folder(t, { 'app.log': 'keep one\n' })
+  const environment = { PORT: String(port), FOLDER: directory }
+  const configuration = join(recorded, 'full.conf')
+  const program = new RunningProgram(t, directory, ['-c', configuration], environment)
+  await program.until(() => listens(port))
+  const answers = JSON.parse(readFileSync(join(recorded, 'trace.json'), 'utf8')) as {
+    method: string
+    path: string
+    sent?: string
+    status?: number
+    body: string
+  }[]
+  for (const { method, path, sent, status, body } of answers) {
+    const answer = await askServer(port, path, method, sent)
+    const wanted = status === undefined ? [404, '{"status":"not found"}'] : [status, body]
+    assert.deepEqual([answer.status, answer.body], wanted, `${method} ${path} ${sent}`)
+  }
+})
 
 /** What comes back for bytes, until the server closes. */
 async function send(t: TestContext, port: number, bytes: string | Buffer): Promise<string> {

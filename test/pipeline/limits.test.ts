@@ -93,8 +93,8 @@ test('storage.type memrb gives the oldest chunks up at mem_buf_limit, counts the
   }
   assert.deepEqual(machine.calls, [])
   const labels = { name: 'source.0' }
-  assert.equal(run.counter('fluentbit_input_memrb_dropped_chunks_total', labels), 7)
-  assert.equal(run.counter('fluentbit_input_memrb_dropped_bytes_total', labels), 7 * EVENT_BYTES)
+  assert.equal(run.counter('fluentbit_input_memrb_dropped_chunks', labels), 7)
+  assert.equal(run.counter('fluentbit_input_memrb_dropped_bytes', labels), 7 * EVENT_BYTES)
   assert.equal(
     run.counter('spillway_dropped_records_total', {
       kind: 'output',
@@ -127,7 +127,7 @@ test('storage.type memrb keeps a chunk that an output works on, and takes the ne
   resolve(OK)
   await run.until(() => run.pipeline.pendingTasks === 0)
   assert.deepEqual(machine.taken(), bodies(0, 3))
-  assert.equal(run.counter('fluentbit_input_memrb_dropped_chunks_total', { name: 'source.0' }), 2)
+  assert.equal(run.counter('fluentbit_input_memrb_dropped_chunks', { name: 'source.0' }), 2)
   balanced(run)
   await run.stop()
 })
