@@ -37,6 +37,7 @@ export interface Measurement {
 }
 
 const POLL_MS = 5
+const SCRAPE_MS = 1_000
 const RUN_TIMEOUT_MS = 180_000
 const STOP_TIMEOUT_MS = 15_000
 /** Enough of the end of an output to hold the last record whole. */
@@ -73,6 +74,12 @@ export async function measure(work: Work, agent: Agent, folder: string): Promise
   }
 }
 
+interface Ports {
+  readonly port?: number
+  readonly sinkPort?: number
+  readonly monitoringPort?: number | undefined
+}
+
 class Run {
   readonly #work: Work
   readonly #agent: Agent
@@ -90,10 +97,13 @@ class Run {
   }
 
   async readFile(work: FileWork): Promise<Measurement> {
+    const monitoringPort = work.isScraped === true ? await freePort() : undefined
     const start = performance.now()
-    const pid = this.#spawn(work.input.path)
+    const pid = this.#spawn(work.input.path, { monitoringPort })
+    const scraper = monitoringPort === undefined ? undefined : new Scraper(monitoringPort)
     await this.#until(() => endsWithMark(this.#output), 'the last record')
     const wallSeconds = (performance.now() - start) / 1000
+    if (scraper?.stop() === 0) throw new Error('The monitoring server has not answered')
     const measurement = { wallSeconds, cpuSeconds: cpuSeconds(pid), rssPeakBytes: rssPeak(pid) }
     await this.#stop()
     this.#checkRecords(work.records)
@@ -201,7 +211,7 @@ class Run {
   }
 
   /** Starts the agent on the work's configuration; gives its process id. */
-  #spawn(input: string, ports = { port: 0, sinkPort: 0 }): number {
+  #spawn(input: string, { port = 0, sinkPort = 0, monitoringPort }: Ports = {}): number {
     const parsers = join(this.#folder, 'parsers.conf')
     const config = join(this.#folder, 'bench.conf')
     writeFileSync(parsers, PARSERS)
@@ -210,7 +220,9 @@ class Run {
       parsers,
       outputFolder: this.#folder,
       outputFile: 'out.log',
-      ...ports
+      port,
+      sinkPort,
+      monitoringPort
     }
     writeFileSync(config, this.#work.config(paths))
     const env = { ...process.env, ...this.#agent.environment }
@@ -385,4 +397,30 @@ function cpuSeconds(pid: number): number {
 function rssPeak(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
+}
+
+/** Asks an agent for all its metrics every second, beginning with the first. */
+class Scraper {
+  readonly #timer: NodeJS.Timeout
+  #answers = 0
+
+  constructor(port: number) {
+    const url = `http://127.0.0.1:${port}/api/v2/metrics/prometheus`
+    const ask = async (): Promise<void> => {
+      try {
+        const answer = await fetch(url)
+        const text = await answer.text()
+        if (answer.ok && text.includes('fluentbit_input_records_total')) this.#answers++
+      } catch {
+        // It does not listen yet.
+      }
+    }
+    this.#timer = setInterval(() => void ask(), SCRAPE_MS)
+  }
+
+  /** Gives how often there was an answer. */
+  stop(): number {
+    clearInterval(this.#timer)
+    return this.#answers
+  }
 }

@@ -8,6 +8,8 @@ export interface FileWork {
   readonly summary: string
   readonly input: LogFile
   readonly records: number
+  /** True where all metrics are asked for every second while it runs. */
+  readonly isScraped?: boolean
   config(paths: WorkPaths): string
 }
 
@@ -79,6 +81,8 @@ export interface PairWork {
 export type Work = FileWork | GrowingWork | IdleWork | StartWork | SentWork | ConnectionsWork
 
 export interface WorkPaths {
+  /** For the monitoring server, where there is one. */
+  readonly monitoringPort?: number | undefined
   /** What tail reads: a path or a pattern. */
   readonly input: string
   readonly parsers: string
@@ -264,8 +268,21 @@ export function pairs({ apache }: LogFiles): PairWork[] {
       summary: 'regex work with storage.type filesystem and db against memory',
       plain: work('storage_memory', 'in memory', paths => tailToFile(paths, 'apache2', '')),
       other: work('storage_filesystem', 'on disk, with receipts', onDisk)
+    },
+    {
+      kind: 'pair',
+      name: 'monitoring',
+      summary: 'regex work with http_server on, scraped every second, against without it',
+      plain: work('monitoring_off', 'unobserved', paths => tailToFile(paths, 'apache2', '')),
+      other: { ...work('monitoring_on', 'scraped every second', observed), isScraped: true }
     }
   ]
+}
+
+/** The regex work with the monitoring server, and tags counted. */
+function observed(paths: WorkPaths): string {
+  const server = `http_server on\n    http_listen 127.0.0.1\n    http_port ${paths.monitoringPort}`
+  return tailToFile(paths, 'apache2', '').replace('[SERVICE]\n', `[SERVICE]\n    ${server}\n`)
 }
 
 /** The regex work with chunks on disk and positions that move when they are. */

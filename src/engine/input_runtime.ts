@@ -306,7 +306,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
     // A tap that `stop` has not ended.
     void this.tap?.end()
     this.#retired = done
-    if (this.#tasks.size === 0) done()
+    this.#leaveWhenSettled()
   }
 
   /** Holds the input back for good: the engine is stopping. */
@@ -420,7 +420,14 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
       )
     }
     this.#checkRate()
-    if (this.#tasks.size === 0) this.#retired?.()
+    this.#leaveWhenSettled()
+  }
+
+  #leaveWhenSettled(): void {
+    const retired = this.#retired
+    if (retired === undefined || this.#tasks.size > 0) return
+    this.#retired = undefined
+    retired()
   }
 
   // --- limits

@@ -95,17 +95,24 @@ export class InstanceFactory implements LayoutFactory {
     for (const spec of outputs) seats.outputs.fill(spec, prints.output(spec))
     for (const spec of inputs) seats.inputs.fill(spec, prints.input(spec))
     for (const spec of filters) seats.filters.fill(spec, prints.filter(spec))
-    return new Layout(this.#spec, this, seats)
+    return this.#finished(seats)
   }
 
   /** The layout with new instances in place of those that have been stopped. */
   renewed(layout: Layout, isGone: (runtime: InputRuntime | OutputRuntime) => boolean): Layout {
-    this.#newInputs.clear()
     const seats = this.#takeSeats()
     for (const place of layout.outputPlaces) seats.outputs.keep(place, isGone(place.runtime))
     for (const place of layout.inputPlaces) seats.inputs.keep(place, isGone(place.runtime))
     for (const place of layout.filterPlaces) seats.filters.keep(place, false)
-    return new Layout(this.#spec, this, seats)
+    return this.#finished(seats)
+  }
+
+  /** Instances hold on to who made them: that must not hold on to those that end before them. */
+  #finished(seats: Seats): Layout {
+    const layout = new Layout(this.#spec, this, seats)
+    this.#seats = this.#takeSeats()
+    this.#newInputs.clear()
+    return layout
   }
 
   #takeSeats(old?: Layout): Seats {

@@ -43,8 +43,8 @@ export class Pipeline {
   readonly #left = new Set<Task>()
   readonly ledger = new Ledger()
   readonly storage: Storage
-  /** One for each `storage.path` that there was. */
-  readonly #backlogs: Backlog[] = []
+  /** By `storage.path`, one for each that there was: what is there is read once, and known from then on. */
+  readonly #backlogs = new Map<string, Backlog>()
   readonly #emitters = new Emitters()
   #flushTimer: Timer | undefined
   #storageMetrics: MetricsScope | undefined
@@ -88,7 +88,7 @@ export class Pipeline {
 
   /** Chunks on their way to outputs. */
   get pendingTasks(): number {
-    return this.#tasks.size - this.#backlogs.reduce((sum, { held }) => sum + held.size, 0)
+    return this.#tasks.size - this.#heldTasks
   }
 
   /** All chunks that are sealed and not settled. */
@@ -102,7 +102,7 @@ export class Pipeline {
     const add = (name: string, events: number): void => {
       buffered.set(name, (buffered.get(name) ?? 0) + events)
     }
-    for (const { unrouted } of this.#backlogs) {
+    for (const { unrouted } of this.#backlogs.values()) {
       for (const [row, events] of unrouted) add(row, events)
     }
     for (const { label, sinks } of this.inputs) {
@@ -122,7 +122,7 @@ export class Pipeline {
 
   /** Inputs, emitters and the backlog, as those that hold chunks. */
   get chunkHolders(): readonly ChunkHolder[] {
-    return [...this.inputs, ...this.#backlogs]
+    return [...this.inputs, ...this.#backlogs.values()]
   }
 
   /** Filters and outputs in the order of the configuration. */
@@ -219,7 +219,7 @@ export class Pipeline {
       log.info(`${prefix} initializing`)
       log.info(`${prefix} storage_strategy=${STRATEGIES[settings.storage]}`)
     }
-    for (const { plugin, name } of this.#backlogs) {
+    for (const { plugin, name } of this.#backlogs.values()) {
       const prefix = `[input:${plugin}:${name}]`
       log.info(`${prefix} initializing`)
       log.info(`${prefix} storage_strategy=${STRATEGIES.memory}`)
@@ -232,7 +232,7 @@ export class Pipeline {
     log.info(`[engine] Shutdown Grace Period=${grace}, Shutdown Input Grace Period=${inputGrace}`)
     this.#setFlushTimer()
     for (const { runtime } of inputPlaces) await runtime.input?.start()
-    this.#backlogs[0]?.read(found)
+    for (const backlog of this.#backlogs.values()) backlog.read(found)
   }
 
   /** Stops in order, within `grace`; further calls wait for the first. */
@@ -240,6 +240,13 @@ export class Pipeline {
     if (exitCode !== undefined && exitCode !== 0) this.#exitCode = exitCode
     this.#stopping ??= this.#shutDown()
     return this.#stopping
+  }
+
+  /** Chunks of earlier runs that are not on their way yet. */
+  get #heldTasks(): number {
+    let count = 0
+    for (const { held } of this.#backlogs.values()) count += held.size
+    return count
   }
 
   get #running(): Layout {
@@ -267,10 +274,11 @@ export class Pipeline {
     const { service } = layout.spec
     this.#flush()
     const before = this.storage.use(service)
-    const hasOtherStore = service['storage.path'] !== before['storage.path']
+    const path = service['storage.path']
+    const isNewPath = path !== undefined && !this.#backlogs.has(path)
     let found: FoundFile[] = []
     try {
-      if (hasOtherStore) found = this.#openStorage(layout)
+      if (isNewPath) found = this.#openStorage(layout)
       else this.storage.store?.open(layout.inputNames)
     } catch (error) {
       this.storage.use(before)
@@ -281,7 +289,7 @@ export class Pipeline {
     layout.settle()
     for (const input of layout.inputs) input.reroute()
     if (service.flush !== before.flush) this.#setFlushTimer()
-    if (hasOtherStore) this.#addBacklog()?.read(found)
+    if (isNewPath) this.#addBacklog()?.read(found)
     this.#registerStorage()
   }
 
@@ -314,14 +322,18 @@ export class Pipeline {
     this.#storageMetrics = undefined
     if (!this.service['storage.metrics']) return
     this.#storageMetrics = this.#world.metrics.scope()
-    registerStorageMetrics(this.#storageMetrics, this.chunkHolders, () => this.storageStats())
+    // Of two with one name, the one that takes events counts.
+    const { inputs } = this.#running
+    const holders = [...this.#leavingInputs, ...inputs, ...this.#backlogs.values()]
+    registerStorageMetrics(this.#storageMetrics, holders, () => this.storageStats())
   }
 
   /** What is in `storage.path` and was left by an earlier run; undefined without one. */
   #addBacklog(): Backlog | undefined {
     const { store } = this.storage
-    if (store === undefined) return undefined
     const { service } = this
+    const path = service['storage.path']
+    if (store === undefined || path === undefined) return undefined
     const { inputs } = this.#running.spec
     const backlog = new Backlog(inputs.length, service['storage.backlog.mem_limit'], {
       log: this.#world.log,
@@ -334,7 +346,7 @@ export class Pipeline {
       newTask: (chunk, owner, input) => this.#newTask(chunk, owner, input),
       countBad: (reason, bytes) => this.storage.countBad(reason, bytes)
     })
-    this.#backlogs.push(backlog)
+    this.#backlogs.set(path, backlog)
     return backlog
   }
 
@@ -442,7 +454,7 @@ export class Pipeline {
     await Promise.resolve()
     await Promise.all(inputs.map(input => input.drain()))
     this.#flush()
-    for (const backlog of this.#backlogs) await this.#endBacklog(backlog, grace)
+    for (const backlog of this.#backlogs.values()) await this.#endBacklog(backlog, grace)
     for (const output of this.#outputs) output.hurry()
     await this.#drain(grace)
     log.info(`[engine] service has stopped (${this.pendingTasks} pending tasks)`)

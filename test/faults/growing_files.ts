@@ -8,7 +8,7 @@
  */
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { type LineTally, numberedLine } from './line_tally.ts'
+import { numberedLine, type SenderTally } from './line_tally.ts'
 
 /** Rotated files of one name that are left, even if all of their lines have arrived. */
 const ROTATED_KEPT = 2
@@ -24,10 +24,10 @@ const TICK_MS_MAX = 25
 export class GrowingFiles {
   readonly #files: readonly GrowingFile[]
   readonly #random: () => number
-  readonly #tally: LineTally
+  readonly #tally: SenderTally
   #timer: NodeJS.Timeout | undefined
 
-  constructor(folder: string, names: readonly string[], random: () => number, tally: LineTally) {
+  constructor(folder: string, names: readonly string[], random: () => number, tally: SenderTally) {
     this.#files = names.map(name => new GrowingFile(folder, name, random, tally))
     this.#random = random
     this.#tally = tally
@@ -53,7 +53,7 @@ class GrowingFile {
   readonly #name: string
   readonly #path: string
   readonly #random: () => number
-  readonly #tally: LineTally
+  readonly #tally: SenderTally
   #descriptor: number
   /** True between the rename and the time when the application opens its new file. */
   #isRenamed = false
@@ -62,7 +62,7 @@ class GrowingFile {
   /** The number behind the last line of each rotated file, newest first; undefined while it is written to. */
   readonly #rotated: (number | undefined)[] = []
 
-  constructor(folder: string, name: string, random: () => number, tally: LineTally) {
+  constructor(folder: string, name: string, random: () => number, tally: SenderTally) {
     this.#name = name
     this.#path = join(folder, `${name}.log`)
     this.#random = random

@@ -36,6 +36,11 @@ export class Life {
     this.ended = promise
   }
 
+  /** The number of the process; 0 when it could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   get isRunning(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }

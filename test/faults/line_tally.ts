@@ -29,7 +29,15 @@ interface FileTally {
   arrivedBelow: number
   /** Lines that arrived while an earlier one was missing. */
   readonly arrivedLater: Set<number>
+  /** Lines that were sent more than once. */
+  readonly sentAgain: Set<number>
 }
+
+/** Who is told what was sent. */
+export type SenderTally = Pick<
+  LineTally,
+  'next' | 'send' | 'sendAgain' | 'missingLength' | 'hasAllBelow'
+>
 
 /** Composes a line without its line feed: file, number, padding and a checksum of these. */
 export function numberedLine(
@@ -60,6 +68,8 @@ export class LineTally {
   /** Lines that arrived, each counted once. */
   arrived = 0
   duplicates = 0
+  /** Lines that were sent more than once and arrived so. */
+  repeats = 0
   /** Characters of lines that are sent and not there yet. */
   missingLength = 0
   /** What arrived and was never sent, the first of them. */
@@ -78,6 +88,12 @@ export class LineTally {
     for (const line of lines) this.missingLength += line.length
   }
 
+  /** Notes lines that are sent once more, as nobody has acknowledged them: they may arrive twice. */
+  sendAgain(file: string, first: number, count: number): void {
+    const { sentAgain } = this.#file(file)
+    for (let sequence = first; sequence < first + count; sequence++) sentAgain.add(sequence)
+  }
+
   /** Counts a line that arrived. */
   arrive(line: string): void {
     const read = readLine(line)
@@ -88,7 +104,8 @@ export class LineTally {
       return
     }
     if (read.sequence < file.arrivedBelow || file.arrivedLater.has(read.sequence)) {
-      this.duplicates++
+      if (file.sentAgain.has(read.sequence)) this.repeats++
+      else this.duplicates++
       return
     }
     this.arrived++
@@ -124,9 +141,38 @@ export class LineTally {
   #file(name: string): FileTally {
     let file = this.#files.get(name)
     if (file === undefined) {
-      file = { sent: 0, arrivedBelow: 0, arrivedLater: new Set() }
+      file = { sent: 0, arrivedBelow: 0, arrivedLater: new Set(), sentAgain: new Set() }
       this.#files.set(name, file)
     }
     return file
+  }
+}
+
+/** The tallies of several destinations that all get the same lines. */
+export class LineTallies implements SenderTally {
+  readonly #tallies: readonly LineTally[]
+
+  constructor(tallies: readonly LineTally[]) {
+    this.#tallies = tallies
+  }
+
+  get missingLength(): number {
+    return Math.max(...this.#tallies.map(({ missingLength }) => missingLength))
+  }
+
+  next(file: string): number {
+    return this.#tallies[0].next(file)
+  }
+
+  send(file: string, lines: readonly string[]): void {
+    for (const tally of this.#tallies) tally.send(file, lines)
+  }
+
+  sendAgain(file: string, first: number, count: number): void {
+    for (const tally of this.#tallies) tally.sendAgain(file, first, count)
+  }
+
+  hasAllBelow(file: string, end: number): boolean {
+    return this.#tallies.every(tally => tally.hasAllBelow(file, end))
   }
 }

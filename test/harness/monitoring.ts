@@ -87,8 +87,11 @@ export async function askServer(
   method = 'GET',
   body?: string
 ): Promise<Answer> {
+  // Node says it by itself for some methods only.
+  const headers = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, path, method, agent: false }, incoming => {
+    const target = { host: '127.0.0.1', port, path, method, headers, agent: false }
+    const outgoing = request(target, incoming => {
       let text = ''
       incoming.setEncoding('utf8').on('data', (piece: string) => (text += piece))
       incoming.on('error', reject).on('end', () => {
