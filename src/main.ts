@@ -21,7 +21,7 @@ async function main(): Promise<number> {
   switch (command.kind) {
     case 'run': {
       const { runAgent } = await import('./cli/agent.ts')
-      return runAgent(command, SHIPPED, THREAD)
+      return runAgent(command, SHIPPED, THREAD, () => process.abort())
     }
     case 'check': {
       const { runCheck } = await import('./cli/check.ts')

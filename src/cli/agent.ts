@@ -64,11 +64,13 @@ const DAEMON_MARK = 'SPILLWAY_DAEMON'
  * Runs until the pipeline has stopped; gives the exit code.
  *
  * @param threadEntry The file that threads begin with; without it there are none.
+ * @param abort Ends the program at once, loudly; a dry run needs neither.
  */
 export async function runAgent(
   command: RunCommand,
   shipped: PluginList,
-  threadEntry?: URL
+  threadEntry?: URL,
+  abort = (): void => undefined
 ): Promise<number> {
   const stderr = fileDescriptorSink(STDERR, isatty(STDERR))
   const output = new SwitchableSink(stderr)
@@ -86,7 +88,7 @@ export async function runAgent(
   if (command.logLevel !== 'off') stderr.write(bannerText(isatty(1)))
   for (const notice of command.notices) log.warn(notice.message)
   if (command.workdir !== undefined && !changeDirectory(command.workdir, log)) return START_FAILED
-  return new Agent({ command, log, output, catalog, typedIn, threadEntry }).run()
+  return new Agent({ command, log, output, catalog, typedIn, threadEntry, abort }).run()
 }
 
 /** Loads the plugins of the command line. */
@@ -105,6 +107,8 @@ interface AgentParts {
   /** The folder that the command line was typed in. */
   readonly typedIn: string
   readonly threadEntry: URL | undefined
+  /** Ends the program at once, loudly. */
+  readonly abort: () => void
 }
 
 /** What a reload has read. */
@@ -187,7 +191,7 @@ class Agent {
         running = { ...running, ...next }
         this.#applyLogSettings(next.service)
       },
-      abort: () => process.abort()
+      abort: this.#parts.abort
     })
     log.info(
       `[fluent bit] version=${FLUENT_BIT_VERSION}, commit=spillway-${VERSION}, pid=${process.pid}`

@@ -5,29 +5,21 @@
 import type { Family, MetricsRegistry } from './registry.ts'
 import type { FamilyParts, MetricFamily } from './model.ts'
 
-/** Parts of names that Fluent Bit keeps apart. */
-const SUBSYSTEMS: ReadonlySet<string> = new Set([
-  'input',
-  'filter',
-  'processor',
-  'output',
-  'storage',
-  'routing',
-  'logger'
-])
-
-/** Kinds of families, and what they are about, in the order in which Fluent Bit shows them. */
-const KINDS: readonly Family['type'][] = ['counter', 'gauge', 'histogram']
-const SUBJECTS: readonly string[] = [
+/** Parts of names that Fluent Bit keeps apart, in the order in which it shows what they are about. */
+const SUBSYSTEMS: readonly string[] = [
   '',
+  'build',
   'logger',
-  'routing',
+  'routing_logs',
   'storage',
   'input',
   'filter',
   'processor',
   'output'
 ]
+
+/** Kinds of families in Fluent Bit's order. */
+const KINDS: readonly Family['type'][] = ['counter', 'gauge', 'histogram']
 
 /** @param time Nanoseconds since the epoch. */
 export function snapshot(registry: MetricsRegistry, time: bigint): MetricFamily[] {
@@ -39,20 +31,19 @@ export function snapshot(registry: MetricsRegistry, time: bigint): MetricFamily[
 /** The place of a family; what Fluent Bit does not have comes last of its kind. */
 function rank({ family, parts }: { family: Family; parts: FamilyParts }): number {
   const subject =
-    parts.namespace === 'fluentbit' ? SUBJECTS.indexOf(parts.subsystem) : SUBJECTS.length
+    parts.namespace === 'fluentbit' ? SUBSYSTEMS.indexOf(parts.subsystem) : SUBSYSTEMS.length
   return KINDS.indexOf(family.type) * 100 + subject
 }
 
 function partsOf({ name, help, series }: Family): FamilyParts {
-  const [namespace = '', second = '', ...others] = name.split('_')
-  const hasSubsystem = SUBSYSTEMS.has(second)
-  const subsystem = hasSubsystem ? second : ''
-  const rest = (hasSubsystem ? others : [second, ...others]).join('_')
+  const end = name.indexOf('_')
+  const rest = name.slice(end + 1)
+  const subsystem = SUBSYSTEMS.find(known => known !== '' && rest.startsWith(`${known}_`)) ?? ''
   const [first] = series
   return {
-    namespace,
+    namespace: name.slice(0, end),
     subsystem,
-    name: rest,
+    name: subsystem === '' ? rest : rest.slice(subsystem.length + 1),
     help,
     unit: '',
     labels: Object.keys(first?.labels ?? {})

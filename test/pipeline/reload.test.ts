@@ -66,7 +66,7 @@ function plugins(calls: Calls, answers: Record<string, () => Delivery> = {}): Pl
           const bodies = [...decodeEvents(chunk.bytes)].map(({ body }) =>
             body instanceof Map ? body.get('n') : body
           )
-          calls.push(`${setting} ${answer.kind} ${bodies.join(' ')}`)
+          calls.push(`${setting} ${answer.kind} ${bodies.map(String).join(' ')}`)
           return answer
         },
         stop: () => void calls.push(`stop target ${setting}`)

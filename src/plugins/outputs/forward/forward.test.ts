@@ -216,6 +216,36 @@ function untimed(frame: Buffer, keys: string): string {
   return keys.includes('fluentd_compat') ? hex.slice(0, 18) + hex.slice(34) : hex
 }
 
+test('contexts of metrics have a frame each, as Fluent Bit reads one of a frame', async t => {
+  const server = await new Server().listen(t, { answer: ack })
+  const input = new EncodedInput()
+  const run = await startPipeline(
+    `
+[INPUT]
+    name encoded
+[OUTPUT]
+    name  forward
+    match *
+    port  ${server.port}
+    require_ack_response on
+`,
+    { plugins: [input.plugin] }
+  )
+  t.after(() => run.stop())
+  // Any two values: what is in them is not looked at.
+  const contexts = [Buffer.from([0x81, 0x01, 0x02]), Buffer.from([0x80])]
+  input.pushAs('metrics', 'app', ...contexts)
+  run.flush()
+  await inTime(run, () => server.messages.length === 2)
+  const frames = server.messages.map(bytes => decode(bytes, 0) as [string, Buffer, unknown])
+  assert.deepEqual(
+    frames.map(([tag, payload]) => [tag, payload]),
+    contexts.map(context => ['app', context])
+  )
+  await inTime(run, () => run.pipeline.pendingTasks === 0)
+  assert.equal(run.counter('fluentbit_output_retries_total', { name: 'forward.0' }), 0)
+})
+
 test('the marks of groups are sent with the metadata, and left out without it', async t => {
   const group = [
     encodeEvent([0xffffffff, 0], { resource: 1 }, { id: 7 }),

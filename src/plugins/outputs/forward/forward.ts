@@ -21,7 +21,7 @@ import { type Delivery, OK, retry } from '../../../plugin/delivery.ts'
 import { deliver } from '../../common/deliver.ts'
 import { AnswerError, readAck } from './answer.ts'
 import { shakeHands } from './handshake.ts'
-import { framePayload, messages } from './payload.ts'
+import { framePayload, frames, messages } from './payload.ts'
 import { type ForwardSettings, type ForwardValues, OPTIONS, settingsOf } from './settings.ts'
 
 const PORT_DEFAULT = 24_224
@@ -108,10 +108,12 @@ class Sender {
       await this.#sendMessages(connection, settings, chunk)
       return OK
     }
-    const token = wantsAck ? this.#token(chunk.id, '') : undefined
     const nowMs = this.#context.clock.now()
-    await connection.write(...(await framePayload(chunk, settings, token, nowMs)))
-    if (token !== undefined) await this.#readAck(connection, token)
+    for (const [index, part] of frames(chunk, settings).entries()) {
+      const token = wantsAck ? this.#token(chunk.id, index === 0 ? '' : String(index)) : undefined
+      await connection.write(...(await framePayload(part, settings, token, nowMs)))
+      if (token !== undefined) await this.#readAck(connection, token)
+    }
     return OK
   }
 

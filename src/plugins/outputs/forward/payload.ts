@@ -41,6 +41,24 @@ export interface Messages {
   readonly ends: readonly number[]
 }
 
+/**
+ * The parts of a chunk that are to have a frame each: of metrics and traces every context, as Fluent Bit reads no more
+ * than the first of a frame.
+ */
+export function frames(
+  chunk: ChunkView,
+  { isFluentdCompatible }: Pick<ForwardSettings, 'isFluentdCompatible'>
+): readonly ChunkView[] {
+  const { bytes, signal } = chunk
+  if (signal === 'logs' || isFluentdCompatible) return [chunk]
+  const parts: ChunkView[] = []
+  for (let at = 0, next = 0; at < bytes.length; at = next) {
+    next = skip(bytes, at)
+    parts.push({ ...chunk, bytes: bytes.subarray(at, next), events: 1 })
+  }
+  return parts
+}
+
 /** A chunk as one frame; `token` is what the server is to acknowledge. */
 export async function framePayload(
   chunk: ChunkView,
