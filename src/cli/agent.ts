@@ -3,7 +3,7 @@
  * Source of order, lines and exit codes: Fluent Bit 5.1.1 src/fluent-bit.c, src/flb_engine.c; reference section 1.
  */
 import { spawn } from 'node:child_process'
-import { openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isatty } from 'node:tty'
 import { systemClock } from '../base/clock.ts'
@@ -295,7 +295,7 @@ class Agent {
     const { logLevelFixed, logLevel } = this.#command
     const wanted = service.log_level.toLowerCase().replace('warning', 'warn') as LogLevel
     if (!logLevelFixed && logLevel !== 'off') this.#log.level = wanted
-    if (service.log_file !== undefined) this.#parts.output.toFile(service.log_file)
+    this.#parts.output.use(service.log_file)
   }
 
   #wantsDaemon(service: ServiceSettings): boolean {
@@ -340,12 +340,16 @@ class Agent {
   }
 }
 
-/** Log lines go to stderr until the configuration names a file. */
+/** Log lines go to stderr, or to the file that the configuration names. */
 class SwitchableSink implements LogSink {
+  readonly #stderr: LogSink
   #target: LogSink
+  /** Of the file. */
+  #descriptor: number | undefined
 
-  constructor(target: LogSink) {
-    this.#target = target
+  constructor(stderr: LogSink) {
+    this.#stderr = stderr
+    this.#target = stderr
   }
 
   get colour(): boolean {
@@ -356,12 +360,20 @@ class SwitchableSink implements LogSink {
     this.#target.write(text)
   }
 
-  toFile(path: string): void {
+  /** @param path A file, which is opened anew: the one that was open may have been renamed. */
+  use(path: string | undefined): void {
+    const before = this.#descriptor
+    this.#target = this.#stderr
+    this.#descriptor = undefined
     try {
-      this.#target = fileDescriptorSink(openSync(path, 'a'), false)
+      if (path !== undefined) {
+        this.#descriptor = openSync(path, 'a')
+        this.#target = fileDescriptorSink(this.#descriptor, false)
+      }
     } catch {
-      this.#target.write(`[log] error opening log file ${path}. Using stderr.\n`)
+      this.#stderr.write(`[log] error opening log file ${path}. Using stderr.\n`)
     }
+    if (before !== undefined) closeSync(before)
   }
 }
 

@@ -32,7 +32,7 @@ export interface ReloaderWorld {
   /** Makes the rest of the program follow, before the pipeline does; throws when it cannot. */
   follow(service: ServiceSettings): Promise<void>
   /** The configuration is in use. */
-  done(read: ReloadedConfiguration): void
+  done(read: Omit<ReloadedConfiguration, 'change'>): void
   /** Ends a program whose reload hangs. */
   abort(): void
 }
@@ -44,6 +44,9 @@ export class Reloader {
   readonly #watch: SourceWatch
   #refreshTimer: Timer | undefined
   #sources: ReadonlySet<string> = new Set()
+  /** False before the pipeline has started: what is asked for until then is done after it. */
+  #hasStarted = false
+  #isWanted = false
   #isReloading = false
 
   constructor(world: ReloaderWorld) {
@@ -57,11 +60,16 @@ export class Reloader {
   /** Follows what the configuration that runs now depends on. */
   start({ sources, service, document, world }: RunningConfiguration): void {
     this.#sources = sources
+    this.#hasStarted = true
     if (service['hot_reload.watch']) this.#watch.watch(sources)
     else this.#watch.stop()
     this.#refreshTimer?.cancel()
     const { environment } = world
     const { refreshMs } = environment
+    if (this.#isWanted) {
+      this.#isWanted = false
+      void this.#reload()
+    }
     if (refreshMs === undefined) return
     this.#refreshTimer = this.#world.clock.every(refreshMs, () => {
       const changed = environment.refresh()
@@ -84,7 +92,8 @@ export class Reloader {
       return 'not_enabled'
     }
     if (this.#isReloading || pipeline.isStopping) return 'in_progress'
-    void this.#reload()
+    if (this.#hasStarted) void this.#reload()
+    else this.#isWanted = true
     return 'started'
   }
 
@@ -107,7 +116,9 @@ export class Reloader {
     const { log, pipeline, read, report, follow, done } = this.#world
     const diagnostics = new Diagnostics()
     const next = await read(diagnostics, document)
-    const { change, service } = next
+    // Who knows the change knows the instances that there were before: it is not to be kept.
+    const { change, ...found } = next
+    const { service } = found
     if (!report(diagnostics)) {
       change.discard()
       log.error('[reload] reloaded config is invalid. Reloading is halted')
@@ -121,6 +132,11 @@ export class Reloader {
       this.#failed(error)
       return
     }
+    // The program may have been told to stop meanwhile.
+    if (pipeline.isStopping) {
+      change.discard()
+      return
+    }
     try {
       await pipeline.change(change)
     } catch (error) {
@@ -129,8 +145,8 @@ export class Reloader {
       return
     }
     this.count++
-    done(next)
-    this.start(document === undefined ? next : { ...next, sources: this.#sources })
+    done(found)
+    this.start(document === undefined ? found : { ...found, sources: this.#sources })
     log.info(`[reload] ${change.summary}`)
     log.info('[reload] successful reload done.')
   }

@@ -83,14 +83,17 @@ export class Change {
       }
       for (const place of this.#outputs.gone)
         if (isListening(place)) await this.#stopListening(place)
-      for (const place of this.#inputs.gone) await this.#stopInput(place)
+      // Those that take long go first: the others read on meanwhile.
+      const waits = this.#inputs.gone.toSorted((a, b) => Number(mustWait(b)) - Number(mustWait(a)))
+      for (const place of waits) await this.#stopInput(place)
       this.#world.switchTo(this.#next)
       hasSwitched = true
       for (const place of this.#outputs.added) {
         if (isListening(place)) await this.#start(place, () => place.runtime.start())
       }
+      const before = this.#predecessors(this.#inputs.added)
       for (const place of this.#inputs.added) {
-        await this.#start(place, () => this.#startInput(place, this.#inputs.added))
+        await this.#start(place, () => this.#startInput(place, before.get(place)))
       }
     } catch (error) {
       await this.#undo(hasSwitched)
@@ -113,42 +116,51 @@ export class Change {
   }
 
   async #stopInput(place: InputPlace): Promise<void> {
-    const { runtime, spec } = place
+    const { runtime } = place
     this.#stopped.add(runtime)
     runtime.hold()
     await runtime.drain()
     runtime.cancelTimers()
     runtime.flush()
-    const keepsPosition = spec.plugin.receipts === 'position'
-    if (keepsPosition && runtime.input?.handOver === undefined) await this.#settled(runtime)
+    if (mustWait(place)) await this.#settled(runtime)
     this.#left.set(place, await runtime.handOver())
     // What it had left.
     runtime.flush()
   }
 
-  /** Waits until all events of an input are settled, or for `grace` seconds: then its position is what it has read. */
+  /**
+   * Waits until all events of an input are settled: then its position is what it has read. After `grace` seconds it ends
+   * all the same, and what is not settled by then is read again.
+   */
   async #settled(runtime: InputRuntime): Promise<void> {
     const { grace } = this.#old.spec.service
     const { promise, resolve } = Promise.withResolvers<void>()
-    runtime.retire(resolve)
     const timer = grace < 0 ? undefined : this.#world.clock.after(grace * 1000, resolve)
-    await promise
+    await Promise.race([runtime.received(), promise])
     timer?.cancel()
   }
 
-  /** Starts an input with what the one has left that it follows: of its name, or else of its plugin. */
-  async #startInput(place: InputPlace, all: readonly InputPlace[]): Promise<void> {
-    const followed = successors([...this.#left.keys()], all)
-    const before =
-      [...followed].find(([, successor]) => successor === place)?.[0] ??
-      [...this.#left.keys()].find(
-        left => !followed.has(left) && left.spec.plugin === place.spec.plugin
-      )
+  /** For inputs that are to start, those that have left something for them. */
+  #predecessors(places: readonly InputPlace[]): Map<InputPlace, InputPlace> {
+    const followed = successors([...this.#left.keys()], places, hasSamePlugin)
+    return new Map(Array.from(followed, ([before, place]) => [place, before]))
+  }
+
+  async #startInput(place: InputPlace, before: InputPlace | undefined): Promise<void> {
     await place.runtime.input?.start(before && this.#left.get(before))
     if (before !== undefined) this.#left.delete(before)
   }
 
+  /** Lets go of what no input goes on with. */
+  #letGo(): void {
+    for (const left of this.#left.values()) {
+      if (isDisposable(left)) left[Symbol.dispose]()
+    }
+    this.#left.clear()
+  }
+
   #finish(): void {
+    this.#letGo()
     this.#outputsLeave(this.#outputs.gone, this.#outputs.added)
     for (const place of this.#inputs.gone) this.#inputLeaves(place)
     for (const place of this.#filters.gone) this.#filterLeaves(place)
@@ -156,7 +168,7 @@ export class Change {
 
   /** What outputs have not delivered goes to those that follow them; others deliver it themselves. */
   #outputsLeave(gone: readonly OutputPlace[], followers: readonly OutputPlace[]): void {
-    const followed = successors(gone, followers)
+    const followed = successors(gone, followers, isSameOutput)
     for (const place of gone) {
       const successor = followed.get(place)
       if (successor !== undefined) place.runtime.handOver(successor.runtime)
@@ -188,11 +200,8 @@ export class Change {
   /** Ends what has been started and starts again what has been stopped. */
   async #undo(hasSwitched: boolean): Promise<void> {
     for (const place of this.#inputs.added) {
-      if (this.#started.has(place)) {
-        await this.#attempt(async () => {
-          this.#left.set(place, await place.runtime.handOver())
-        })
-      }
+      if (this.#started.has(place)) await this.#attempt(() => this.#stopInput(place))
+      // One that does not start may have set some.
       place.runtime.cancelTimers()
       place.runtime.flush()
     }
@@ -219,9 +228,11 @@ export class Change {
     const { added: inputs, gone: oldInputs } = compare(this.#old.inputPlaces, before.inputPlaces)
     for (const { runtime } of outputs)
       await this.#again(runtime.settings.label, () => runtime.start())
+    const followed = this.#predecessors(inputs)
     for (const place of inputs) {
-      await this.#again(place.runtime.label, () => this.#startInput(place, inputs))
+      await this.#again(place.runtime.label, () => this.#startInput(place, followed.get(place)))
     }
+    this.#letGo()
     this.#outputsLeave(oldOutputs, outputs)
     for (const place of oldInputs) this.#inputLeaves(place)
   }
@@ -265,36 +276,66 @@ function compare<S extends InstanceSpec, R>(
   }
 }
 
-/** For instances that end, those that stand for the same: with the same text under another number, or by the same name. */
+/**
+ * For instances that end, those that stand for the same, the most alike first: numbers say little, as the sections of a
+ * file may have another order.
+ *
+ * @param mayFollow What is not to follow, however alike it is.
+ */
 function successors<P extends Place<InstanceSpec, unknown>>(
   gone: readonly P[],
-  followers: readonly P[]
+  followers: readonly P[],
+  mayFollow: (a: P, b: P) => boolean
 ): Map<P, P> {
+  const pairs = gone.flatMap(place =>
+    followers
+      .filter(follower => mayFollow(place, follower))
+      .map(follower => ({ place, follower, alike: likeness(place, follower) }))
+  )
   const found = new Map<P, P>()
-  const free = new Set(followers)
-  for (const isAlike of [hasSameText, hasSameName]) {
-    for (const place of gone) {
-      if (found.has(place)) continue
-      for (const follower of free) {
-        if (!isAlike(place, follower)) continue
-        found.set(place, follower)
-        free.delete(follower)
-        break
-      }
-    }
+  const taken = new Set<P>()
+  for (const { place, follower } of pairs.toSorted((a, b) => b.alike - a.alike)) {
+    if (found.has(place) || taken.has(follower)) continue
+    found.set(place, follower)
+    taken.add(follower)
   }
   return found
 }
 
-function hasSameText(a: Place<InstanceSpec, unknown>, b: Place<InstanceSpec, unknown>): boolean {
-  return a.print === b.print
+/** How many properties two instances of a plugin share; a name of their own counts for all. */
+function likeness(a: Place<InstanceSpec, unknown>, b: Place<InstanceSpec, unknown>): number {
+  if (a.print === b.print) return Infinity
+  if (a.spec.alias !== undefined && a.spec.alias === b.spec.alias) return Number.MAX_VALUE
+  const own = new Set(b.spec.written.map(({ key, text }) => `${key} ${text}`))
+  const shared = a.spec.written.filter(({ key, text }) => own.has(`${key} ${text}`)).length
+  return shared + (labelOf(a.spec) === labelOf(b.spec) ? 0.5 : 0)
 }
 
-function hasSameName(
+function hasSamePlugin(
   { spec: a }: Place<InstanceSpec, unknown>,
   { spec: b }: Place<InstanceSpec, unknown>
 ): boolean {
-  return a.plugin.name === b.plugin.name && labelOf(a) === labelOf(b)
+  return a.plugin.name === b.plugin.name
+}
+
+/** With the same properties under another number, or of the same name: anything else may send elsewhere. */
+function isSameOutput(a: OutputPlace, b: OutputPlace): boolean {
+  const isAlike = labelOf(a.spec) === labelOf(b.spec) || textOf(a.spec) === textOf(b.spec)
+  return hasSamePlugin(a, b) && isAlike
+}
+
+/** The properties of an instance; its print has keys of the service section too. */
+function textOf({ written }: InstanceSpec): string {
+  return JSON.stringify(written.map(({ key, text }) => [key, text]))
+}
+
+function isDisposable(left: unknown): left is Disposable {
+  return typeof left === 'object' && left !== null && Symbol.dispose in left
+}
+
+/** An input that goes on from what its receipts say, and can hand over nothing else. */
+function mustWait({ runtime }: InputPlace): boolean {
+  return runtime.countsReceipts
 }
 
 /** An output that others connect to cannot be there twice. */

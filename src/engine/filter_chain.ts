@@ -115,6 +115,7 @@ export class FilterChain {
     let at = 0
     // Bytes [clean, at) were kept as they are and not copied yet.
     let clean = 0
+    const begin = out.length
     while (at < length) {
       view.load(source, at)
       const next = view.end
@@ -134,7 +135,8 @@ export class FilterChain {
       at = next
     }
     if (at > clean) out.raw(source, clean, at)
-    count(stage, kept - marks)
+    // As in Fluent Bit: of what was left as it was no bytes are counted.
+    count(stage, kept - marks, clean > 0 ? out.length - begin : 0)
     return kept
   }
 }
@@ -148,13 +150,19 @@ function begin(step: RunningStep, tag: string, origin: string): void {
   step.filter.begin?.(step.batch)
 }
 
-/** Counts a batch. @param kept Events that have passed all steps. */
-function count(stage: readonly RunningStep[], kept: number): void {
+/**
+ * Counts a batch.
+ *
+ * @param kept Events that have passed all steps.
+ * @param bytes What the stage has made of a batch that it changed; each of its steps is said to have made it.
+ */
+function count(stage: readonly RunningStep[], kept: number, bytes: number): void {
   let after = kept
   for (let index = stage.length - 1; index >= 0; index--) {
     const { counters, processor, dropped, failed } = stage[index]
     const before = after + dropped
     counters.records.value += before
+    counters.bytes.value += bytes
     counters.dropped.value += dropped
     if (processor !== undefined && before > 0) {
       processor.invocations.value++

@@ -37,10 +37,14 @@ export interface InputSettings {
   readonly plugin: string
   readonly storage: StorageType
   readonly receiptMoment: ReceiptMoment
+  /** Whether the plugin goes on from what its receipts say. */
+  readonly keepsPosition: boolean
   /** See `TaskOwner`. */
   readonly trustsDisk: boolean
   /** Bytes, 0 is none. */
   readonly memBufLimit: number
+  /** Of an emitter, which keeps it itself. */
+  readonly emitterLimit?: number
   /** Wait when `storage.max_chunks_up` is reached. */
   readonly pausesOnChunks: boolean
   readonly rateWindow: RateWindow
@@ -88,9 +92,10 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
   /** Set while the input is traced; it ends with the input. */
   tap: ChunkTap | undefined
   #settings: InputSettings
-  readonly account: Account
+  #account: Account | undefined
   readonly isBacklog = false
   readonly trustsDisk: boolean
+  countsReceipts = false
   readonly isEmitter: boolean
   readonly #world: InputWorld
   readonly #counters: InputCounters
@@ -102,6 +107,9 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
   /** Chunks on their way, oldest first. */
   readonly #tasks = new Set<Task>()
   readonly #underWay = new Set<Task>()
+  /** Receipts of an input that has to wait for them at a reload. */
+  #receipts = 0
+  #allReceived: (() => void) | undefined
   #retired: (() => void) | undefined
   #waiting: { promise: Promise<void>; resolve: () => void; timer: Timer } | undefined
   #rateTimer: Timer | undefined
@@ -116,13 +124,18 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
     tagRecords: TagRecords | undefined
   ) {
     this.#settings = settings
-    this.account = world.ledger.input(settings.label)
     this.trustsDisk = settings.trustsDisk
     this.isEmitter = settings.plugin === 'emitter'
     this.#world = world
     this.#counters = counters
     this.#tagRecords = tagRecords
     this.#pauses = new Pauses(world.log, settings.label)
+  }
+
+  /** It begins with the use of the input: a configuration that is refused leaves none. */
+  get account(): Account {
+    this.#account ??= this.#world.ledger.input(this.label)
+    return this.#account
   }
 
   get settings(): InputSettings {
@@ -155,6 +168,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
 
   set input(input: RunningInput) {
     this.#pauses.input = input
+    this.countsReceipts = this.settings.keepsPosition && input.handOver === undefined
   }
 
   /** True while the input must not read. */
@@ -198,7 +212,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
   }
 
   get memoryBytesMax(): number {
-    return this.settings.memBufLimit
+    return this.settings.emitterLimit ?? this.settings.memBufLimit
   }
 
   get openChunks(): readonly Chunk[] {
@@ -286,9 +300,18 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
     return undefined
   }
 
+  /** Resolves when all receipts are due: what keeps its position and cannot hand over more has to wait for that. */
+  async received(): Promise<void> {
+    if (this.#receipts === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#allReceived = resolve
+    await promise
+  }
+
   /** Stays with a new configuration: under another number, and with other outputs behind its routes. */
   stay(name: string, routes: readonly InputRoute[]): void {
     this.#settings = { ...this.#settings, name, routes }
+    this.#account = this.#world.ledger.input(this.label)
   }
 
   /** Sends the events of all tags on the ways that the configuration has now. */
@@ -335,6 +358,14 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
   }
 
   // --- called by sinks
+
+  counted(receipt: () => void): () => void {
+    this.#receipts++
+    return () => {
+      receipt()
+      if (--this.#receipts === 0) this.#allReceived?.()
+    }
+  }
 
   routeAccount(output: OutputRuntime): Account {
     return this.#world.ledger.route(this.label, output.label)

@@ -112,16 +112,28 @@ export class InstanceFactory implements LayoutFactory {
     const layout = new Layout(this.#spec, this, seats)
     this.#seats = this.#takeSeats()
     this.#newInputs.clear()
+    this.#emitters = []
     return layout
+  }
+
+  /** Those that may stay; what keeps files is refused without `storage.path`, as it is made anew then. */
+  #staying<P extends Place<InstanceSpec, unknown>>(places: readonly P[]): readonly P[] {
+    if (this.#service['storage.path'] !== undefined) return places
+    return places.filter(({ runtime, emitters }) => {
+      const inputs = [runtime, ...emitters.map(({ input }) => input)]
+      return !inputs.some(
+        input => input instanceof InputRuntime && input.settings.storage === 'filesystem'
+      )
+    })
   }
 
   #takeSeats(old?: Layout): Seats {
     const { outputPlaces = [], inputPlaces = [], filterPlaces = [] } = old ?? {}
     const seats: Seats = {
-      outputs: new Row(outputPlaces, (spec, print) =>
+      outputs: new Row(this.#staying(outputPlaces), (spec, print) =>
         this.#place(spec, print, () => this.#output(spec))
       ),
-      inputs: new Row(inputPlaces, (spec, print) =>
+      inputs: new Row(this.#staying(inputPlaces), (spec, print) =>
         this.#place(spec, print, () =>
           this.#input(
             spec,
@@ -129,7 +141,7 @@ export class InstanceFactory implements LayoutFactory {
           )
         )
       ),
-      filters: new Row(filterPlaces, (spec, print) =>
+      filters: new Row(this.#staying(filterPlaces), (spec, print) =>
         this.#place(spec, print, () => this.#filter(spec))
       )
     }
@@ -178,6 +190,7 @@ export class InstanceFactory implements LayoutFactory {
         plugin: spec.plugin.name,
         storage,
         receiptMoment: receiptMoment(spec.plugin.receipts, storage, acknowledge),
+        keepsPosition: spec.plugin.receipts === 'position',
         trustsDisk: acknowledge !== 'delivered',
         memBufLimit: numberValue(spec, 'mem_buf_limit'),
         pausesOnChunks: spec.values['storage.pause_on_chunks_overlimit'] === true,
@@ -506,9 +519,11 @@ export class InstanceFactory implements LayoutFactory {
         plugin: 'emitter',
         storage,
         receiptMoment: receiptMoment('position', storage, 'stored'),
+        keepsPosition: false,
         // Whose receipts it has it does not know.
         trustsDisk: false,
         memBufLimit: 0,
+        emitterLimit: memoryLimit,
         pausesOnChunks: false,
         rateWindow: new RateWindow(1000),
         rateGate: undefined,

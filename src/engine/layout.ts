@@ -108,6 +108,7 @@ export class Layout {
     for (const { spec, runtime } of this.inputPlaces) {
       runtime.stay(spec.name, this.#routes.get(runtime) ?? [])
     }
+    for (const { input } of this.emitters) input.stay(input.name, input.settings.routes)
     for (const { spec, runtime } of this.outputPlaces) runtime.stay(spec.name, spec.id)
   }
 }

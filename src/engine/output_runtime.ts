@@ -86,6 +86,8 @@ export class OutputRuntime implements DeliveryTarget {
   readonly #processed = new MsgpackWriter(0)
   #isStarted = false
   #successor: OutputRuntime | undefined
+  /** True once it has stopped after a reload: nothing may come here any more. */
+  #hasLeft = false
   #retired: (() => void) | undefined
 
   constructor(
@@ -231,10 +233,18 @@ export class OutputRuntime implements DeliveryTarget {
     const retired = this.#retired
     if (retired === undefined || this.#deliveries.size > 0) return
     this.#retired = undefined
+    this.#hasLeft = true
     const stopped = this.stop().catch((error: unknown) => {
       this.#world.log.error(`[output:${this.settings.label}] stop failed: ${describe(error)}`)
     })
     void stopped.then(retired)
+  }
+
+  /** The last of those that have followed; undefined when that has left too, and what is here is to be sent from here. */
+  get #follower(): OutputRuntime | undefined {
+    let last = this.#successor
+    for (let next = last; next !== undefined; next = next.#successor) last = next
+    return last === undefined || last.#hasLeft ? undefined : last
   }
 
   #move(delivery: RouteDelivery, successor: OutputRuntime): void {
@@ -420,8 +430,9 @@ export class OutputRuntime implements DeliveryTarget {
   }
 
   #again(delivery: RouteDelivery): void {
-    if (this.#successor !== undefined) {
-      this.#move(delivery, this.#successor)
+    const follower = this.#follower
+    if (follower !== undefined) {
+      this.#move(delivery, follower)
       return
     }
     delivery.timer?.cancel()

@@ -113,8 +113,8 @@ export class Pipeline {
     }
     for (const task of this.#tasks.values()) {
       add(inputName(task.inputLabel), task.buffered)
-      for (const { output, events } of task.deliveries) {
-        add(routeName(task.inputLabel, output.label), events)
+      for (const { accountLabel, events } of task.deliveries) {
+        add(routeName(task.inputLabel, accountLabel), events)
       }
     }
     return this.ledger.rows(buffered)

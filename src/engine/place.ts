@@ -26,20 +26,23 @@ export interface Place<Spec extends InstanceSpec, Runtime> {
   readonly metrics: MetricsScope
 }
 
-/** Service keys that instances look at when they are made. */
-const SERVICE_KEYS = [
-  'flush',
-  'json.escape_unicode',
-  'json.convert_nan_to_null',
-  'storage.type',
-  'storage.inherit'
-] as const
+/** Service keys that instances look at when they are made, by what they are for. */
+const JSON_KEYS = ['json.escape_unicode', 'json.convert_nan_to_null'] as const
+const STORAGE_KEYS = ['storage.type', 'storage.inherit'] as const
+
+/** A listener is not to close because outputs are to write other JSON: inputs write none, their processors may. */
+const SERVICE_KEYS = {
+  input: STORAGE_KEYS,
+  filter: [...JSON_KEYS, ...STORAGE_KEYS],
+  output: [...JSON_KEYS, 'flush']
+} as const
 
 /** What configurations say of instances, as texts that are equal when the instances are. */
 export class Prints {
   readonly #environment: Environment
   readonly #parsers: DescribedParsers
-  readonly #service: string
+  readonly #service: ServiceSettings
+  readonly #tagRecords: PipelineSpec['tagRecords']
   readonly #isOnlyPair: boolean
 
   constructor(
@@ -48,7 +51,8 @@ export class Prints {
   ) {
     this.#environment = world.environment
     this.#parsers = world.parsers
-    this.#service = JSON.stringify([serviceText(service), tagRecords])
+    this.#service = service
+    this.#tagRecords = tagRecords
     this.#isOnlyPair = inputs.length === 1 && outputs.length === 1
   }
 
@@ -58,17 +62,28 @@ export class Prints {
       processors.map(processor => this.#processor(processor))
     ])
     const { processors, tagRecords } = spec
-    return JSON.stringify([this.#instance(spec), this.#processors(processors), routes, tagRecords])
+    return JSON.stringify([
+      this.#instance(spec, 'input'),
+      this.#processors(processors),
+      routes,
+      tagRecords,
+      this.#tagRecords
+    ])
   }
 
   filter(spec: InstanceSpec): string {
-    return this.#instance(spec)
+    // Its emitter may count by tag.
+    return JSON.stringify([this.#instance(spec, 'filter'), this.#tagRecords])
   }
 
   output(spec: OutputSpec): string {
     // Without a match it takes all there is, if there is one input and one output.
     const takesAll = textValue(spec, 'match') === undefined && this.#isOnlyPair
-    return JSON.stringify([this.#instance(spec), this.#processors(spec.processors), takesAll])
+    return JSON.stringify([
+      this.#instance(spec, 'output'),
+      this.#processors(spec.processors),
+      takesAll
+    ])
   }
 
   #processors(specs: readonly ProcessorSpec[]): string[] {
@@ -76,14 +91,18 @@ export class Prints {
   }
 
   #processor(spec: ProcessorSpec): string {
-    return JSON.stringify([this.#instance(spec), spec.condition])
+    return JSON.stringify([this.#instance(spec, 'filter'), spec.condition, this.#tagRecords])
   }
 
-  #instance(spec: InstanceSpec): string {
+  #instance(spec: InstanceSpec, kind: keyof typeof SERVICE_KEYS): string {
     const { plugin, alias, uri, upstream } = spec
-    const written = spec.written.map(({ key, text }) => [key, this.#environment.expandLasting(text)])
+    const written = spec.written.map(({ key, text }) => [
+      key,
+      this.#environment.expandLasting(text)
+    ])
     const parsers = this.#parsersIn(Object.values(spec.values))
-    return JSON.stringify([plugin.name, alias, uri, upstream, written, parsers, this.#service])
+    const service = SERVICE_KEYS[kind].map(key => this.#service[key] ?? null)
+    return JSON.stringify([plugin.name, alias, uri, upstream, written, parsers, service])
   }
 
   /** Definitions of the parsers that values name; a text that happens to be a parser's name does no harm. */
@@ -141,8 +160,4 @@ function isSame(old: InstanceSpec, spec: InstanceSpec): boolean {
 function hasOwnName(spec: InstanceSpec): boolean {
   const needsTag = spec.plugin.kind === 'input' && textValue(spec, 'tag') === undefined
   return spec.alias !== undefined && !needsTag
-}
-
-function serviceText(service: ServiceSettings): string {
-  return JSON.stringify(SERVICE_KEYS.map(key => service[key] ?? null))
 }

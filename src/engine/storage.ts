@@ -83,7 +83,7 @@ export class Storage {
     const before = this.#service
     const root = service['storage.path']
     this.#service = service
-    this.up.max = chunksUpMax(service)
+    this.up.limit(chunksUpMax(service))
     this.#letters = service['storage.keep.rejected']
       ? deadLettersOf(service, disk, failure => this.#letterFailed(failure))
       : undefined

@@ -46,6 +46,9 @@ export interface SinkOwner {
   readonly account: Account
   routeAccount(output: OutputRuntime): Account
   readonly receiptMoment: ReceiptMoment
+  /** True where `counted` is to have each receipt. */
+  readonly countsReceipts: boolean
+  counted(receipt: () => void): () => void
   readonly emitters: EmittedRecords
   /** Follows the events of the input, while it is traced. */
   readonly tap: ChunkTap | undefined
@@ -114,7 +117,8 @@ export class TagSink implements EventSink, RouteSink {
     else account.ingested += count
     const isTaken = moment === 'taken'
     this.#moment = moment
-    const later = isTaken ? undefined : receipt
+    const isCounted = receipt !== undefined && this.#owner.countsReceipts
+    const later = isTaken ? undefined : isCounted ? this.#owner.counted(receipt) : receipt
     const staging = this.#staging
     if (staging === undefined) {
       const chunk = this.#open()

@@ -185,8 +185,9 @@ export class RouteDelivery {
   readonly task: Task
   /** Another one from a reload on that changes the output. */
   output: DeliveryTarget
-  /** Account of the route. */
+  /** Account of the route, and the output that it is for. */
   readonly account: Account
+  readonly accountLabel: string
   state: DeliveryState = 'held'
   /** Failed attempts. */
   failures = 0
@@ -202,6 +203,7 @@ export class RouteDelivery {
     this.task = task
     this.output = output
     this.account = account
+    this.accountLabel = output.label
   }
 
   /** Gives it up, unless the output is working on it. */
@@ -249,7 +251,8 @@ export class RouteDelivery {
    */
   keepOnly(view: ChunkView, events: readonly number[], isProcessed: boolean): void {
     this.#hasNumbers &&= view.events === this.events
-    if (isProcessed) {
+    // What one output has processed stays so at another one that has no processors.
+    if (isProcessed || this.#processed !== undefined) {
       this.#processed = { bytes: pick(view.bytes, events), events: events.length }
     }
     this.left = this.#hasNumbers ? this.inChunk(events) : undefined

@@ -5,7 +5,7 @@
 import type { BufferPool, Chunk } from '../storage/chunk.ts'
 
 export class UpChunks {
-  max: number
+  #max: number
   readonly #pool: BufferPool
   /** Chunks by how many deliveries are using them. */
   readonly #users = new Map<Chunk, number>()
@@ -13,9 +13,23 @@ export class UpChunks {
 
   /** @param onRoom Called when a chunk went down or was settled. */
   constructor(max: number, pool: BufferPool, onRoom: () => void) {
-    this.max = max
+    this.#max = max
     this.#pool = pool
     this.#onRoom = onRoom
+  }
+
+  get max(): number {
+    return this.#max
+  }
+
+  /** Changes the limit while no chunk is open: those that are too many go down, but for what is used. */
+  limit(max: number): void {
+    this.#max = max
+    for (const chunk of this.#users.keys()) {
+      if (this.#users.size <= max) break
+      this.lower(chunk)
+    }
+    this.#onRoom()
   }
 
   get count(): number {

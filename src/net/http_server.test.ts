@@ -193,6 +193,36 @@ test('pipelined requests are answered in their order, also when the first takes 
   )
 })
 
+test('requests of a client that does not read its answers wait, and come to nothing when it leaves', async t => {
+  const site = await new Site(t).start()
+  const answer = Buffer.alloc(1_000_000, 'x')
+  site.reply = () => ({ status: 200, body: answer })
+  const talk = site.talk(t)
+  talk.socket.pause()
+  talk.socket.write('GET / HTTP/1.1\r\n\r\n'.repeat(500))
+  const other = site.talk(t, post('hello'))
+  await until(() => other.statuses.length === 1)
+  assert.ok(site.requests.length < 50, `${site.requests.length} requests were handled`)
+  talk.socket.destroy()
+  await until(() => site.server.connections === 1)
+  other.socket.write(post('again'))
+  await until(() => other.statuses.length === 2)
+  assert.ok(site.requests.length < 50, `${site.requests.length} requests were handled`)
+})
+
+test('many pipelined requests are all answered, and others have their turn between them', async t => {
+  const site = await new Site(t).start()
+  const talk = site.talk(t, Buffer.concat(Array.from({ length: 300 }, (_, n) => post(`${n}.`))))
+  await until(() => site.requests.length > 0)
+  const other = site.talk(t, post('hello'))
+  await until(() => other.statuses.length === 1 && talk.statuses.length === 300)
+  assert.deepEqual(
+    site.requests.map(({ body }) => body.toString()).filter(body => body !== 'hello'),
+    Array.from({ length: 300 }, (_, n) => `${n}.`)
+  )
+  assert.ok(site.requests.findIndex(({ body }) => body.toString() === 'hello') < 300)
+})
+
 test('HEAD gets the headers of an answer without its body', async t => {
   const site = await new Site(t).start()
   site.checkReply = { status: 400, body: 'error' }

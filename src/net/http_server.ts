@@ -50,6 +50,12 @@ const HEADERS_MAX = 200
 /** Streams of one HTTP/2 connection. */
 const STREAMS_MAX = 100
 
+/**
+ * Requests of an HTTP/1.1 connection that are being answered. A piece of 64 KB has 1,500 in it, and all their answers would
+ * wait in memory for a client that does not read.
+ */
+const PIPELINED_MAX = 16
+
 /** Of an HTTP/2 connection, in megabytes; Node's unit. */
 const SESSION_MEGABYTES_MAX = 10
 
@@ -80,6 +86,14 @@ const ENCODINGS: ReadonlyMap<string, Compression | 'identity'> = new Map([
   ['', 'identity']
 ])
 
+/** Requests of one connection. */
+interface Turns {
+  /** That are being answered. */
+  open: number
+  /** Each takes one on; in the order in which they came. */
+  readonly waiting: (() => void)[]
+}
+
 /** A body as it came. */
 interface BodyPieces {
   readonly pieces: readonly Buffer[]
@@ -97,6 +111,8 @@ export class HttpServer {
   readonly #sessions = new Set<ServerHttp2Session>()
   /** Connections on which it is for us to do something, and for how many requests. */
   readonly #waiting = new Map<object, number>()
+  /** By connection of HTTP/1.1. */
+  readonly #turns = new WeakMap<Socket, Turns>()
   #bodyBytes = 0
 
   /** @throws {Error} When files of TLS cannot be used. */
@@ -127,7 +143,15 @@ export class HttpServer {
   }
 
   async start(): Promise<void> {
-    await this.#listener.start()
+    // It gets its connections from elsewhere; so the watch over their requests has to be started. Not before: nobody ends
+    // the timer of a server that was made to check its settings.
+    this.#http1.emit('listening')
+    try {
+      await this.#listener.start()
+    } catch (cause) {
+      this.#http1.close()
+      throw cause
+    }
   }
 
   async stop(): Promise<void> {
@@ -193,8 +217,6 @@ export class HttpServer {
       connectionsCheckingInterval: 1000,
       requireHostHeader: false
     })
-    // It gets its connections from elsewhere; so the watch over their requests has to be started.
-    server.emit('listening')
     server.maxHeadersCount = HEADERS_MAX
     // Node's documentation has no word of it: `end` of a socket leaves its other side open while an answer is due.
     Object.assign(server, { httpAllowHalfOpen: true })
@@ -202,7 +224,9 @@ export class HttpServer {
     server.on('timeout', socket => this.#idle(socket))
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       response.on('error', () => undefined)
-      void this.#serve(new Http1Incoming(request, response, keepalive, this.#host.clock))
+      this.#inTurn(request.socket, response, () => {
+        void this.#serve(new Http1Incoming(request, response, keepalive, this.#host.clock))
+      })
     }
     server.on('request', serve)
     // The body is wanted only when the head is.
@@ -245,6 +269,25 @@ export class HttpServer {
     })
     server.on('sessionError', () => undefined)
     return server
+  }
+
+  /** Takes a request on once few enough of its connection are being answered. */
+  #inTurn(socket: Socket, response: ServerResponse, take: () => void): void {
+    let turns = this.#turns.get(socket)
+    if (turns === undefined) this.#turns.set(socket, (turns = { open: 0, waiting: [] }))
+    const { waiting } = turns
+    const begin = (): void => {
+      if (socket.destroyed) return
+      turns.open++
+      response.once('close', () => {
+        turns.open--
+        // Others have their turn between two.
+        if (waiting.length > 0) setImmediate(() => waiting.shift()?.())
+      })
+      take()
+    }
+    if (turns.open < PIPELINED_MAX) begin()
+    else waiting.push(begin)
   }
 
   /** Ends a stream whose body does not come to an end; over HTTP/1.1 Node does it. */

@@ -28,7 +28,7 @@ export interface Input {
   stop?(): void | Promise<void>
   /**
    * Called instead of `stop` when a reload changes the settings of the instance: stops, and gives what the instance after
-   * it needs to go on without a gap and without reading anything twice. An input that keeps a position and has no
+   * it needs to go on without a gap and without reading anything twice, which is disposed of if none follows. An input that keeps a position and has no
    * `handOver` is stopped when its events are settled.
    */
   handOver?(): unknown

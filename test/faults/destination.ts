@@ -88,21 +88,30 @@ export class HttpDestination implements Destination {
   accepted = 0
   readonly #server: Server
   readonly #tally: LineTally
+  readonly #failsLate: boolean
   #random: () => number = Math.random
   /** Where the process of this life sends to: a request of the one before may still be on its way. */
   #uri = ''
 
-  /** Starts the server at a free port. */
-  static async start(tally: LineTally): Promise<HttpDestination> {
-    const destination = new HttpDestination(tally)
+  /**
+   * Starts the server at a free port.
+   *
+   * @param failures Whether it also fails when it has taken what came: then it gets that again.
+   */
+  static async start(
+    tally: LineTally,
+    failures: 'any' | 'before_taking' = 'any'
+  ): Promise<HttpDestination> {
+    const destination = new HttpDestination(tally, failures === 'any')
     const { promise, resolve } = Promise.withResolvers<void>()
     destination.#server.listen(0, '127.0.0.1', resolve)
     await promise
     return destination
   }
 
-  private constructor(tally: LineTally) {
+  private constructor(tally: LineTally, failsLate: boolean) {
     this.#tally = tally
+    this.#failsLate = failsLate
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => {
         // The process was killed while it sent: there is nobody to answer.
@@ -138,7 +147,8 @@ export class HttpDestination implements Destination {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const fate = this.#random()
+    // Without late failures, whose like there are many, the others are rare: what comes has to get through.
+    const fate = this.#random() * (this.#failsLate ? 1 : 10)
     const hangMs = this.#random() * HANG_MS_MAX
     if (fate < 0.05) return hangUp(request)
     const lines = linesOf(await text(request))
@@ -146,8 +156,8 @@ export class HttpDestination implements Destination {
     if (fate < 0.17) return refuse(response, 500)
     if (fate < 0.24) return refuse(response, 429, { 'retry-after': '1' })
     for (const line of lines) this.#tally.arrive(line)
-    if (fate < 0.3) return hangUp(request)
-    if (fate < 0.35) return refuse(response, 500)
+    if (this.#failsLate && fate < 0.3) return hangUp(request)
+    if (this.#failsLate && fate < 0.35) return refuse(response, 500)
     if (fate < 0.4) await delay(hangMs)
     if (request.url === this.#uri && !request.socket.destroyed) this.accepted += lines.length
     response.writeHead(200).end()
@@ -157,11 +167,16 @@ export class HttpDestination implements Destination {
 /** The lines of a body; one that is not as it should be is a line that nobody sent. */
 function linesOf(body: string): string[] {
   try {
-    const events = JSON.parse(body) as readonly { readonly log: string }[]
-    return events.map(({ log }) => String(log))
+    return (JSON.parse(body) as readonly Record<string, unknown>[]).map(lineOf)
   } catch {
     return [body]
   }
+}
+
+/** The line in a record, under one of the keys that configurations of tests give it. */
+export function lineOf(record: Readonly<Record<string, unknown>>): string {
+  const line = record['log'] ?? record['line']
+  return typeof line === 'string' ? line : JSON.stringify(record)
 }
 
 function hangUp(request: IncomingMessage): void {

@@ -27,8 +27,15 @@ export class GrowingFiles {
   readonly #tally: SenderTally
   #timer: NodeJS.Timeout | undefined
 
-  constructor(folder: string, names: readonly string[], random: () => number, tally: SenderTally) {
-    this.#files = names.map(name => new GrowingFile(folder, name, random, tally))
+  /** @param restMs Least time between two rotations of a name, for readers that know files by their names alone. */
+  constructor(
+    folder: string,
+    names: readonly string[],
+    random: () => number,
+    tally: SenderTally,
+    restMs = 0
+  ) {
+    this.#files = names.map(name => new GrowingFile(folder, name, random, tally, restMs))
     this.#random = random
     this.#tally = tally
   }
@@ -54,6 +61,8 @@ class GrowingFile {
   readonly #path: string
   readonly #random: () => number
   readonly #tally: SenderTally
+  readonly #restMs: number
+  #rotatedMs = performance.now()
   #descriptor: number
   /** True between the rename and the time when the application opens its new file. */
   #isRenamed = false
@@ -62,7 +71,14 @@ class GrowingFile {
   /** The number behind the last line of each rotated file, newest first; undefined while it is written to. */
   readonly #rotated: (number | undefined)[] = []
 
-  constructor(folder: string, name: string, random: () => number, tally: SenderTally) {
+  constructor(
+    folder: string,
+    name: string,
+    random: () => number,
+    tally: SenderTally,
+    restMs: number
+  ) {
+    this.#restMs = restMs
     this.#name = name
     this.#path = join(folder, `${name}.log`)
     this.#random = random
@@ -111,6 +127,8 @@ class GrowingFile {
 
   #rotate(): void {
     if (this.#rotated.length >= ROTATED_MAX) return
+    if (performance.now() - this.#rotatedMs < this.#restMs) return
+    this.#rotatedMs = performance.now()
     for (let number = this.#rotated.length; number > 0; number--) {
       renameSync(`${this.#path}.${number}`, `${this.#path}.${number + 1}`)
     }

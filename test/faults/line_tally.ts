@@ -68,6 +68,8 @@ export class LineTally {
   /** Lines that arrived, each counted once. */
   arrived = 0
   duplicates = 0
+  /** The first lines that arrived twice: file and number. */
+  readonly twice: string[] = []
   /** Lines that were sent more than once and arrived so. */
   repeats = 0
   /** Characters of lines that are sent and not there yet. */
@@ -105,7 +107,7 @@ export class LineTally {
     }
     if (read.sequence < file.arrivedBelow || file.arrivedLater.has(read.sequence)) {
       if (file.sentAgain.has(read.sequence)) this.repeats++
-      else this.duplicates++
+      else if (this.duplicates++ < SHOWN_MAX) this.twice.push(`${read.file} ${read.sequence}`)
       return
     }
     this.arrived++

@@ -1,12 +1,15 @@
 /** What the monitoring server answers, beside what Fluent Bit answered with the same configurations. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import type { Reloads } from '../../src/http/reload.ts'
 import { exact, jsonReply } from '../../src/http/route.ts'
 import { freePort } from '../harness/peers.ts'
 import { type Answer, askServer, type Monitored, startMonitored } from '../harness/monitoring.ts'
+import { until } from '../harness/until.ts'
 
 const RECORDED = join(import.meta.dirname, '../data/monitoring')
 
@@ -215,6 +218,81 @@ test('health counts errors since the first second, within its period', async t =
   assert.deepEqual(await look(), [200, 'ok', 1])
   run.clock.advance(1000)
   assert.deepEqual(await look(), [200, 'ok', 0])
+})
+
+test('health counts retries that were given up', async t => {
+  const keys = ['flush 0.1', 'health_check on', 'hc_retry_failure_count 1', 'scheduler.cap 2']
+  const text = DUMMY.replace('KEYS', [...keys, 'scheduler.base 1'].join('\n    '))
+  const { ask, run } = await startMonitored(
+    t,
+    text.replace('answer drop', 'answer retry\n    retry_limit 1')
+  )
+  run.clock.advance(1000)
+  const seen: unknown[] = []
+  for (let time = 0; time < 3; time++) {
+    run.push('a', { a: 1 })
+    await run.until(() => {
+      run.clock.advance(1000)
+      return run.counter('fluentbit_output_retries_failed_total', { name: 'to the end' }) > time
+    })
+    run.clock.advance(1000)
+    const { status, body } = await ask('/api/v2/health')
+    const { errors, retries_failed: failed } = JSON.parse(body) as Record<string, number>
+    seen.push([status, errors, failed])
+  }
+  assert.deepEqual(seen, [
+    [200, 0, 1],
+    [500, 0, 2],
+    [500, 0, 3]
+  ])
+})
+
+test('bodies of requests and connections are bounded', async t => {
+  const { ask, server } = await startDummy(t)
+  const statusOf = async (length: number): Promise<number> =>
+    (await ask('/', 'POST', 'x'.repeat(length))).status
+  assert.deepEqual([await statusOf(1_048_576), await statusOf(1_048_577)], [200, 413])
+  const sockets: Socket[] = []
+  t.after(() => sockets.forEach(socket => socket.destroy()))
+  for (let n = 0; n < 257; n++) {
+    const socket = connect(server.port, '127.0.0.1')
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.resume()
+    await once(socket, 'connect')
+  }
+  await until(() => sockets.at(-1)?.closed === true)
+  assert.ok(sockets.filter(({ closed }) => !closed).length > 250)
+})
+
+test('emitters come after other inputs, and a new line in a name does not break a line', async t => {
+  const text = `
+service:
+  http_server: on
+  http_listen: 127.0.0.1
+  http_port: \${PORT}
+  storage.path: \${FOLDER}/store
+pipeline:
+  inputs:
+    - {name: lib, tag: a, alias: "two\\nlines"}
+  filters:
+    - {name: rewrite_tag, match: a, rule: $a 1 b false}
+  outputs:
+    - {name: collect, match: '*'}
+`
+  const { ask } = await startMonitored(t, text, { yaml: true })
+  const inputs = ['two\nlines', 'storage_backlog.1', 'emitter_for_rewrite_tag.0']
+  const { input } = JSON.parse((await ask('/api/v1/metrics')).body) as { input: object }
+  assert.deepEqual(Object.keys(input), inputs)
+  const { input_chunks: chunks } = JSON.parse((await ask('/api/v1/storage')).body) as {
+    input_chunks: Record<string, { status: { mem_limit: string } }>
+  }
+  assert.deepEqual(
+    Object.entries(chunks).map(([name, { status }]) => [name, status.mem_limit]),
+    inputs.map((name, index) => [name, ['0b', '0b', '9.5M'][index]])
+  )
+  const { body } = await ask('/api/v1/metrics/prometheus')
+  assert.match(body, /^fluentbit_input_records_total\{name="two\\nlines"\} 0 \d{13}$/m)
 })
 
 test('/api/v2/reload answers what became of the request', async t => {

@@ -335,6 +335,34 @@ pipeline:
   assert.equal(run.counter('fluentbit_filter_records_total', { name: 'modify.0' }), 4)
 })
 
+test('filters count the bytes of what they made of the records, and none where they changed nothing', async t => {
+  const filters = `[FILTER]
+    name modify
+    match app
+    condition key_exists b
+    add more text
+[FILTER]
+    name stdout
+    match app
+[FILTER]
+    name grep
+    match app
+    exclude a ^2$
+`
+  const run = await started(t, `${LIB}${filters}${COLLECT}`)
+  const bytes = (): unknown => values(run, 'fluentbit_filter_bytes_total')
+  run.push('app', { a: '1' })
+  run.flush()
+  await run.until(() => run.bodies.length === 1)
+  assert.deepEqual(bytes(), { 'modify.0': 0, 'stdout.1': 0, 'grep.2': 0 })
+  const before = run.counter('fluentbit_output_proc_bytes_total', { name: 'collect.0' })
+  run.push('app', { a: '1', b: '1' }, { a: '2', b: '1' })
+  run.flush()
+  await run.until(() => run.bodies.length === 2)
+  const out = run.counter('fluentbit_output_proc_bytes_total', { name: 'collect.0' }) - before
+  assert.deepEqual(bytes(), { 'modify.0': 2 * out, 'stdout.1': 0, 'grep.2': out })
+})
+
 test('the log is counted by level, and goes through a queue in which nothing waits', async t => {
   const run = await started(t, `${LIB}    mem_buf_limit 20\n${COLLECT}`)
   const before = values(run, 'fluentbit_logger_logs_total')

@@ -1,73 +1,80 @@
 /** Writes the configuration of a plan as a user would. */
-import type { FilterPlan, InputPlan, OutputPlan, Plan, ProcessorPlan } from './plan.ts'
-
-/** Where chunks are on the simulated disk. */
-export const STORAGE_PATH = '/var/spillway'
+import {
+  BROKEN,
+  type FilterPlan,
+  type InputPlan,
+  type OutputPlan,
+  type Plan,
+  type ProcessorPlan,
+  type ServicePlan
+} from './plan.ts'
 
 type Pair = readonly [key: string, value: string | number | boolean | undefined]
 
-/** @param outputs Aliases of those that are in the configuration now. */
-export function configurationText(plan: Plan, outputs: ReadonlySet<string>): string {
-  const present = plan.outputs.filter(({ alias }) => outputs.has(alias))
-  return plan.isYaml ? yaml(plan, present) : classic(plan, present)
+/** A section, and what only YAML can say of the instance. */
+interface Written {
+  readonly pairs: readonly Pair[]
+  readonly more: readonly string[]
+}
+
+export function configurationText(plan: Plan): string {
+  const { service, filters, seats } = plan
+  const sections = {
+    service: [{ pairs: servicePairs(service), more: [] }],
+    inputs: seats.inputs.map(seat => input(plan, seat)),
+    filters: filters.map(filter => ({ pairs: filterPairs(plan, filter), more: [] })),
+    outputs: seats.outputs.map(seat => output(plan, seat))
+  }
+  return plan.isYaml ? yaml(sections) : classic(sections)
 }
 
 /** What the engine calls the outputs of a configuration: their aliases, by these names. */
-export function outputLabels(plan: Plan, outputs: ReadonlySet<string>): Map<string, string> {
-  const present = plan.outputs.filter(({ alias }) => outputs.has(alias))
-  return new Map(
-    present.map((output, index) => [
-      plan.isNamed ? output.alias : `${pluginOf(output)}.${index}`,
-      output.alias
-    ])
-  )
+export function outputLabels({ seats, outputs, isNamed }: Plan): [label: string, alias: string][] {
+  return seats.outputs.flatMap((seat, index) => {
+    if (seat === BROKEN) return []
+    const output = outputs[seat]
+    return [[isNamed ? output.alias : `${pluginOf(output)}.${index}`, output.alias]]
+  })
 }
 
 function pluginOf({ isConcurrent }: OutputPlan): string {
   return isConcurrent ? 'sim_outs' : 'sim_out'
 }
 
-function classic(plan: Plan, outputs: readonly OutputPlan[]): string {
-  const section = (name: string, pairs: readonly Pair[]): string[] => [
-    `[${name}]`,
-    ...set(pairs).map(([key, value]) => `    ${key} ${value}`)
-  ]
+type Sections = Readonly<Record<'service' | 'inputs' | 'filters' | 'outputs', readonly Written[]>>
+
+function classic({ service, inputs, filters, outputs }: Sections): string {
+  const section = (name: string, written: readonly Written[]): string[] =>
+    written.flatMap(({ pairs }) => [
+      `[${name}]`,
+      ...set(pairs).map(([key, value]) => `    ${key} ${value}`)
+    ])
   return [
-    ...section('SERVICE', servicePairs(plan)),
-    ...plan.inputs.flatMap((input, index) => section('INPUT', inputPairs(input, index))),
-    ...plan.filters.flatMap(filter => section('FILTER', filterPairs(filter))),
-    ...outputs.flatMap(output => section('OUTPUT', outputPairs(plan, output)))
+    ...section('SERVICE', service),
+    ...section('INPUT', inputs),
+    ...section('FILTER', filters),
+    ...section('OUTPUT', outputs)
   ].join('\n')
 }
 
-function yaml(plan: Plan, outputs: readonly OutputPlan[]): string {
-  const item = (pairs: readonly Pair[], more: readonly string[] = []): string[] => [
-    ...set(pairs).map(
-      ([key, value], index) => `    ${index === 0 ? '- ' : '  '}${key}: ${yamlValue(value)}`
-    ),
-    ...more
-  ]
-  const list = (name: string, items: readonly string[]): string[] =>
-    items.length === 0 ? [] : [`  ${name}:`, ...items]
+function yaml({ service, inputs, filters, outputs }: Sections): string {
+  const list = (name: string, written: readonly Written[]): string[] =>
+    written.length === 0 ? [] : [`  ${name}:`, ...written.flatMap(item)]
   return [
     'service:',
-    ...set(servicePairs(plan)).map(([key, value]) => `  ${key}: ${yamlValue(value)}`),
+    ...set(service[0].pairs).map(([key, value]) => `  ${key}: ${yamlValue(value)}`),
     'pipeline:',
-    ...list(
-      'inputs',
-      plan.inputs.flatMap((input, index) =>
-        item(inputPairs(input, index), [...yamlProcessors(input.processors), ...yamlRoutes(input)])
-      )
-    ),
-    ...list(
-      'filters',
-      plan.filters.flatMap(filter => item(filterPairs(filter)))
-    ),
-    ...list(
-      'outputs',
-      outputs.flatMap(output => item(outputPairs(plan, output), yamlProcessors(output.processors)))
-    )
+    ...list('inputs', inputs),
+    ...list('filters', filters),
+    ...list('outputs', outputs)
   ].join('\n')
+}
+
+function item({ pairs, more }: Written): string[] {
+  const lines = set(pairs).map(
+    ([key, value], index) => `    ${index === 0 ? '- ' : '  '}${key}: ${yamlValue(value)}`
+  )
+  return [...lines, ...more]
 }
 
 function yamlValue(value: string | number | boolean): string {
@@ -108,17 +115,17 @@ function yamlRoutes({ routes, extra }: InputPlan): string[] {
   return lines
 }
 
-function servicePairs({ service }: Plan): Pair[] {
+function servicePairs(service: ServicePlan): Pair[] {
   const pairs: Pair[] = [
     ['flush', service.flush],
     ['grace', service.grace],
     ['scheduler.base', service.schedulerBase],
     ['scheduler.cap', service.schedulerCap]
   ]
-  if (!service.hasPath) return pairs
+  if (service.path === undefined) return pairs
   return [
     ...pairs,
-    ['storage.path', STORAGE_PATH],
+    ['storage.path', service.path],
     ['storage.sync', service.sync],
     ['storage.checksum', service.checksum],
     ['storage.max_chunks_up', service.maxChunksUp],
@@ -130,10 +137,41 @@ function servicePairs({ service }: Plan): Pair[] {
   ]
 }
 
-function inputPairs(input: InputPlan, index: number): Pair[] {
+function input(plan: Plan, seat: number): Written {
+  if (seat === BROKEN) {
+    const pairs: Pair[] = [
+      ['name', 'sim_noise'],
+      ['tag', 'none'],
+      ['broken', true]
+    ]
+    return { pairs, more: [] }
+  }
+  const input = plan.inputs[seat]
+  return {
+    pairs: inputPairs(plan, input, seat),
+    more: [...yamlProcessors(input.processors), ...yamlRoutes(input)]
+  }
+}
+
+function output(plan: Plan, seat: number): Written {
+  if (seat === BROKEN) {
+    const pairs: Pair[] = [
+      ['name', 'sim_out'],
+      ['match', 'none'],
+      ['broken', true]
+    ]
+    return { pairs, more: [] }
+  }
+  const output = plan.outputs[seat]
+  return { pairs: outputPairs(plan, output, seat), more: yamlProcessors(output.processors) }
+}
+
+function inputPairs({ isNamed }: Plan, input: InputPlan, index: number): Pair[] {
   const { rateGate } = input
   return [
     ['name', `sim_${input.kind}`],
+    ['alias', isNamed ? `source${index}` : undefined],
+    ['variant', input.variant || undefined],
     ['source', index],
     ['tag', input.tags[0]],
     ['storage.type', input.storage],
@@ -145,7 +183,12 @@ function inputPairs(input: InputPlan, index: number): Pair[] {
   ]
 }
 
-function filterPairs({ match, step }: FilterPlan): Pair[] {
+function filterPairs({ isNamed }: Plan, filter: FilterPlan): Pair[] {
+  const [name, ...pairs] = stepPairs(filter)
+  return [name, ['alias', isNamed ? filter.alias : undefined], ...pairs]
+}
+
+function stepPairs({ match, step }: FilterPlan): Pair[] {
   switch (step.kind) {
     case 'grep':
       return [
@@ -170,11 +213,12 @@ function filterPairs({ match, step }: FilterPlan): Pair[] {
   }
 }
 
-function outputPairs(plan: Plan, output: OutputPlan): Pair[] {
+function outputPairs({ isNamed }: Plan, output: OutputPlan, index: number): Pair[] {
   return [
     ['name', pluginOf(output)],
-    ['alias', plan.isNamed ? output.alias : undefined],
-    ['remote', plan.outputs.indexOf(output)],
+    ['alias', isNamed ? output.alias : undefined],
+    ['variant', output.variant || undefined],
+    ['remote', index],
     ['match', output.match],
     ['retry_limit', output.retryLimit],
     ['storage.total_limit_size', output.totalLimit]

@@ -2,7 +2,7 @@
 import { encodeEvent } from '../harness/odd_events.ts'
 import { MsgpackWriter } from '../../src/codec/msgpack_writer.ts'
 import { EVENT_HEADER_BYTES } from '../../src/record/event.ts'
-import type { InputPlan, Level } from './plan.ts'
+import type { InputPlan, Level, Plan } from './plan.ts'
 
 /** `s0:0000012`. */
 const KEY_BYTES = 10
@@ -12,12 +12,19 @@ const KEY_AT = EVENT_HEADER_BYTES + 5
 
 export interface SimEvent {
   readonly key: string
-  readonly input: InputPlan
+  /** Number of its input. */
+  readonly source: number
   readonly tag: string
   readonly level: Level
   readonly bytes: Buffer
   /** Numbers of its commits, counted over the whole simulation. */
   readonly commits: number[]
+  /** Configurations under which it was committed. */
+  readonly plans: Plan[]
+  /** Where it must come to: `OUTPUT TAG`, and whether a route chose the output. */
+  required: ReadonlyMap<string, boolean> | undefined
+  /** What is stored of it is synced. */
+  isSynced: boolean
   /** Runs in which it was committed first and last. */
   firstLife: number | undefined
   lastLife: number | undefined
@@ -28,7 +35,7 @@ export interface SimEvent {
 }
 
 export function newEvent(
-  place: { readonly input: InputPlan; readonly source: number; readonly tag: string },
+  place: { readonly source: number; readonly tag: string },
   number: number,
   level: Level,
   textBytes: number
@@ -37,16 +44,24 @@ export function newEvent(
   const body = { id: key, level, text: String(number % 10).repeat(textBytes) }
   return {
     key,
-    input: place.input,
+    source: place.source,
     tag: place.tag,
     level,
     bytes: encodeEvent([1_700_000_000 + number, number], body),
     commits: [],
+    plans: [],
+    required: undefined,
+    isSynced: false,
     firstLife: undefined,
     lastLife: undefined,
     isHandedOver: false,
     isAtRisk: false
   }
+}
+
+/** The input of an event as it was when it brought it last. */
+export function inputOf({ plans, source }: SimEvent): InputPlan | undefined {
+  return plans.at(-1)?.inputs[source]
 }
 
 /** The key of the event that starts at a position; undefined when there is none of ours. */

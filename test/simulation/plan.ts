@@ -32,6 +32,7 @@ export interface RewritePlan {
 }
 
 export interface FilterPlan {
+  readonly alias: string
   readonly match: string
   readonly step: StepPlan | RewritePlan
 }
@@ -63,6 +64,8 @@ export interface InputPlan {
   readonly routes: readonly RoutePlan[]
   /** Outputs that a plain route adds. */
   readonly extra: readonly string[]
+  /** Counts changes of a setting that means nothing. */
+  readonly variant: number
 }
 
 /** What a remote does with a chunk. */
@@ -93,12 +96,15 @@ export interface OutputPlan {
   readonly outages: number
   /** It is in the configuration from the first run on. */
   readonly isFirst: boolean
+  /** See `InputPlan`. */
+  readonly variant: number
 }
 
 export interface ServicePlan {
   readonly flush: number
   readonly grace: number
-  readonly hasPath: boolean
+  /** `storage.path`. */
+  readonly path: string | undefined
   readonly sync: 'normal' | 'full'
   readonly checksum: boolean
   readonly maxChunksUp: number
@@ -119,6 +125,8 @@ export interface StormPlan {
   readonly stop: number
   /** A stop is followed by a configuration with other outputs. */
   readonly changes: boolean
+  /** It goes on with another configuration. */
+  readonly reload: number
   readonly diskFaults: DiskFaults
   /** The disk is full now and then. */
   readonly fillsDisk: boolean
@@ -127,8 +135,20 @@ export interface StormPlan {
   readonly setsClock: boolean
 }
 
+/** An instance in a configuration that does not start. */
+export const BROKEN = -1
+
+/** Numbers of the inputs and outputs that are in a configuration, in their order there. */
+export interface Seats {
+  readonly inputs: readonly number[]
+  readonly outputs: readonly number[]
+}
+
+/** A configuration and what is around it. Those of one simulation have the same inputs and outputs, by number. */
 export interface Plan {
   readonly seed: number
+  readonly isLarge: boolean
+  readonly seats: Seats
   /** Nothing in the configuration may drop an event. */
   readonly isStrict: boolean
   readonly isYaml: boolean
@@ -136,13 +156,28 @@ export interface Plan {
   readonly inputs: readonly InputPlan[]
   readonly filters: readonly FilterPlan[]
   readonly outputs: readonly OutputPlan[]
-  /** Outputs have their aliases in the configuration; otherwise they are known by their numbers. */
+  /** Instances have their aliases in the configuration; otherwise they are known by their numbers. */
   readonly isNamed: boolean
   readonly storm: StormPlan
 }
 
 export function makePlan(seed: number): Plan {
-  return new Planner(seed).plan()
+  const dice = new Dice(seed, 0)
+  const traits = {
+    seed,
+    isStrict: dice.chance(0.5),
+    isLarge: dice.chance(0.04),
+    path: dice.chance(0.85) ? STORAGE_PATHS[0] : undefined
+  }
+  return new Planner(dice, traits).plan()
+}
+
+/** Where chunks are on the simulated disk. */
+export const STORAGE_PATHS: readonly string[] = ['/var/spillway', '/var/other']
+
+/** What all configurations of a simulation have in common. */
+interface Traits extends Pick<Plan, 'seed' | 'isStrict' | 'isLarge'> {
+  readonly path: string | undefined
 }
 
 const RETRY_FORMS: readonly (readonly [text: string, attemptsMax: number | undefined])[] = [
@@ -155,21 +190,24 @@ const RETRY_FORMS: readonly (readonly [text: string, attemptsMax: number | undef
   ['6', 7]
 ]
 
-class Planner {
+/** Makes the parts of plans. */
+export class Planner {
   readonly #seed: number
   readonly #dice: Dice
   readonly #isStrict: boolean
   readonly #isLarge: boolean
+  readonly #path: string | undefined
   readonly #hasPath: boolean
   readonly #sync: ServicePlan['sync']
   readonly #maxChunksUp: number
 
-  constructor(seed: number) {
+  constructor(dice: Dice, { seed, isStrict, isLarge, path }: Traits) {
     this.#seed = seed
-    this.#dice = new Dice(seed, 0)
-    this.#isStrict = this.#dice.chance(0.5)
-    this.#isLarge = this.#dice.chance(0.04)
-    this.#hasPath = this.#dice.chance(0.85)
+    this.#dice = dice
+    this.#isStrict = isStrict
+    this.#isLarge = isLarge
+    this.#path = path
+    this.#hasPath = path !== undefined
     this.#sync = this.#dice.chance(0.45) ? 'full' : 'normal'
     this.#maxChunksUp = this.#dice.pick([1, 2, 4, 128])
   }
@@ -181,29 +219,34 @@ class Planner {
     const outputs = this.#outputs(isYaml, storm)
     const aliases = outputs.map(({ alias }) => alias)
     const inputs = Array.from({ length: dice.int(1, 3) }, (_, index) =>
-      this.#input(index, isYaml, aliases)
+      this.input(index, isYaml, aliases)
     )
     return {
       seed: this.#seed,
       isStrict: this.#isStrict,
+      isLarge: this.#isLarge,
       isYaml,
-      service: this.#service(),
+      service: this.service(),
       inputs,
-      filters: this.#filters(),
+      filters: this.filters(),
       outputs,
+      seats: {
+        inputs: [...inputs.keys()],
+        outputs: [...outputs.keys()].filter(index => outputs[index].isFirst)
+      },
       isNamed:
         inputs.some(({ routes, extra }) => routes.length + extra.length > 0) || dice.chance(0.6),
       storm
     }
   }
 
-  #service(): ServicePlan {
+  service(): ServicePlan {
     const dice = this.#dice
     const schedulerBase = dice.int(1, 5)
     return {
       flush: dice.pick([0.2, 0.5, 1, 1, 5]),
       grace: dice.pick([0, 1, 2, 5, 5, -1]),
-      hasPath: this.#hasPath,
+      path: this.#path,
       sync: this.#sync,
       checksum: dice.chance(0.3),
       maxChunksUp: this.#maxChunksUp,
@@ -227,6 +270,7 @@ class Planner {
       powerLoss: crashes === 'power' ? dice.pick([0.02, 0.05]) : 0,
       stop: dice.pick(changes ? [0.04, 0.08] : [0, 0.01, 0.04]),
       changes,
+      reload: new Dice(this.#seed, 6).pick([0, 0, 0.05, 0.15]),
       diskFaults: this.#diskFaults(),
       fillsDisk: this.#hasPath && dice.chance(0.3),
       traits: {
@@ -256,7 +300,7 @@ class Planner {
 
   // --- inputs
 
-  #input(index: number, isYaml: boolean, outputs: readonly string[]): InputPlan {
+  input(index: number, isYaml: boolean, outputs: readonly string[]): InputPlan {
     const dice = this.#dice
     const kind: SourceKind = dice.weighted({ file: 5, client: 4, noise: this.#isStrict ? 0 : 1 })
     const storage: StorageKind = dice.weighted({
@@ -282,7 +326,8 @@ class Planner {
       rateGate: dice.chance(0.1) ? dice.int(5, 60) : undefined,
       processors: isYaml ? this.#processors(`in${index}`) : [],
       routes: isSplit ? this.#routes(index, outputs) : [],
-      extra: isYaml && !isSplit && dice.chance(0.1) ? [dice.pick(outputs)] : []
+      extra: isYaml && !isSplit && dice.chance(0.1) ? [dice.pick(outputs)] : [],
+      variant: 0
     }
   }
 
@@ -311,9 +356,9 @@ class Planner {
 
   // --- filters
 
-  #filters(): FilterPlan[] {
+  filters(): FilterPlan[] {
     const dice = this.#dice
-    const filters: FilterPlan[] = []
+    const filters: Omit<FilterPlan, 'alias'>[] = []
     if (dice.chance(0.3)) filters.push({ match: this.#match(), step: this.#grep() })
     if (dice.chance(0.3)) {
       filters.push({ match: this.#match(), step: { kind: 'modify', key: 'mark' } })
@@ -323,10 +368,10 @@ class Planner {
     if (dice.chance(0.2)) {
       filters.push({ match: this.#match(), step: { kind: 'modify', key: 'late' } })
     }
-    return filters
+    return filters.map((filter, index) => ({ alias: `filter${index}`, ...filter }))
   }
 
-  #rewrite(prefix: string, match: string): FilterPlan {
+  #rewrite(prefix: string, match: string): Omit<FilterPlan, 'alias'> {
     const dice = this.#dice
     return {
       match,
@@ -354,24 +399,28 @@ class Planner {
   #outputs(isYaml: boolean, storm: StormPlan): OutputPlan[] {
     const dice = this.#dice
     const count = dice.int(1, 3)
-    return Array.from({ length: count }, (_, index) => {
-      const [retryLimit, attemptsMax] = this.#isStrict
-        ? dice.pick(RETRY_FORMS.slice(0, 3))
-        : dice.pick(RETRY_FORMS)
-      const fates = this.#fatesIn(storm)
-      return {
-        alias: `out${index}`,
-        match: index === 0 ? '*' : this.#match(),
-        isConcurrent: dice.chance(0.4),
-        retryLimit,
-        attemptsMax,
-        totalLimit: !this.#isStrict && dice.chance(0.3) ? dice.pick(this.#totalLimits) : undefined,
-        processors: isYaml ? this.#processors(`out${index}`) : [],
-        fates,
-        outages: dice.pick([0, 0, 0.05, 0.2]),
-        isFirst: index === 0 || !storm.changes || dice.chance(0.7)
-      }
-    })
+    return Array.from({ length: count }, (_, index) => this.output(index, isYaml, storm))
+  }
+
+  output(index: number, isYaml: boolean, storm: StormPlan): OutputPlan {
+    const dice = this.#dice
+    const [retryLimit, attemptsMax] = this.#isStrict
+      ? dice.pick(RETRY_FORMS.slice(0, 3))
+      : dice.pick(RETRY_FORMS)
+    const fates = this.#fatesIn(storm)
+    return {
+      alias: `out${index}`,
+      match: index === 0 ? '*' : this.#match(),
+      isConcurrent: dice.chance(0.4),
+      retryLimit,
+      attemptsMax,
+      totalLimit: !this.#isStrict && dice.chance(0.3) ? dice.pick(this.#totalLimits) : undefined,
+      processors: isYaml ? this.#processors(`out${index}`) : [],
+      fates,
+      outages: dice.pick([0, 0, 0.05, 0.2]),
+      isFirst: index === 0 || !storm.changes || dice.chance(0.7),
+      variant: 0
+    }
   }
 
   get #totalLimits(): readonly string[] {

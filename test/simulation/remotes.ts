@@ -1,6 +1,6 @@
 /** Who events are sent to: remotes that answer in every way, the wrong ones too, and remember what they took. */
-import { int } from '../../src/config/options.ts'
-import type { ChunkView, OutputContext } from '../../src/plugin/context.ts'
+import { flag, int } from '../../src/config/options.ts'
+import type { ChunkView } from '../../src/plugin/context.ts'
 import { defineOutput, type Plugin } from '../../src/plugin/define.ts'
 import { type Delivery, drop, OK, partial, retry } from '../../src/plugin/delivery.ts'
 import type { Clock } from '../../src/base/clock.ts'
@@ -19,7 +19,10 @@ const DEATHS: readonly Death[] = ['process', 'power']
 
 /** One output's remote, which outlives the runs. */
 export class Remote {
-  readonly plan: OutputPlan
+  /** Number of its output. */
+  readonly number: number
+  /** How often the current run has made an output for it. */
+  outputs = 0
   /** `TAG KEY` of what it took. */
   readonly taken = new Set<string>()
   /** `TAG KEY` of what its output gave up: by its own answer, or as it had answered too often. */
@@ -40,26 +43,39 @@ export class Remote {
   /** The same of earlier runs, where the disk was told and did not fail. */
   readonly #noted = new Map<string, readonly string[]>()
   #fresh: [chunk: string, toCome: readonly string[]][] = []
+  /** How often each event of the current run has come, by `TAG KEY`, for which its output was told that this was all. */
+  readonly #done = new Map<string, number>()
   /** Chunks that it is working on. */
   readonly active = new Set<string>()
 
-  constructor(world: World, plan: OutputPlan) {
+  constructor(world: World, number: number) {
     this.#world = world
     this.#dice = world.dice.remotes
-    this.plan = plan
+    this.number = number
+  }
+
+  /** As it is in the configuration that is in force. */
+  get plan(): OutputPlan {
+    return this.#world.plan.outputs[this.number]
   }
 
   /** A new run begins. */
   reset(): void {
+    this.outputs = 0
     this.active.clear()
     this.#attempts.clear()
     this.#toCome.clear()
+    this.#done.clear()
     this.#fresh = []
     // The notes of a chunk that a stop writes come behind its events.
     const { isStopping, death } = this.#world.life
     if (isStopping && death !== undefined) this.#noted.clear()
     this.lastSent.clear()
     this.#hanging.clear()
+  }
+
+  misused(how: string): void {
+    if (this.#world.life.isAlive) this.#world.fail(`${this.plan.alias} ${how}`)
   }
 
   /** The run has lived on after its answers: what they settled is noted. */
@@ -97,6 +113,7 @@ export class Remote {
     if (!life.isStopping) this.#countAttempt(view, where)
     const keys = events.map(({ key }) => `${view.tag} ${key}`)
     this.#checkRepetition(view.id, keys, where)
+    for (const event of events) this.#checkOnce(event, view.tag, where)
     this.lastSent.set(view.id, keys)
     const fate = this.#fate()
     this.#world.trace.add(
@@ -114,6 +131,9 @@ export class Remote {
   /** Notes what is still to come after an answer. */
   #settled(answer: Delivery, chunk: string, keys: readonly string[], life: Life): Delivery {
     const toCome = toComeAfter(answer, keys)
+    for (const key of toCome === undefined ? [] : keys) {
+      if (toCome?.includes(key) !== true) this.#done.set(key, (this.#done.get(key) ?? 0) + 1)
+    }
     const { storm, isNamed } = this.#world.plan
     // With a clock that goes back, names of chunks come again.
     if (toCome === undefined || storm.setsClock) return answer
@@ -122,7 +142,7 @@ export class Remote {
     // What is answered while the program stops may come too late.
     if (life.isStopping) return answer
     this.#toCome.set(chunk, toCome)
-    const isKnown = isNamed || !storm.changes
+    const isKnown = storm.reload === 0 && (isNamed || !storm.changes)
     const isWell = !storm.fillsDisk && storm.powerLoss === 0 && isFlawless(storm.diskFaults)
     const isNoted = isKnown && isWell
     if (isNoted && (toCome.length === 0 || this.plan.processors.length === 0)) {
@@ -138,6 +158,20 @@ export class Remote {
     this.#world.fail(`${where}: ${keys.length} events come again, ${toCome.length} are to come`)
   }
 
+  /** What was brought once in this run comes once on each of its ways. */
+  #checkOnce(event: SimEvent, tag: string, where: string): void {
+    const world = this.#world
+    const { alias } = this.plan
+    const done = this.#done.get(`${tag} ${event.key}`) ?? 0
+    if (done === 0 || event.firstLife !== world.life.number) return
+    const ways = event.plans.map(
+      made =>
+        world.waysOf(event, made).filter(way => way.output === alias && way.tag === tag).length
+    )
+    if (done < event.commits.length * Math.max(1, ...ways)) return
+    world.fail(`${where}: ${event.key} comes again`)
+  }
+
   /** Counts calls that are under way, and looks whether their bytes stay as they are. */
   async #track(
     answer: Promise<Delivery>,
@@ -147,7 +181,10 @@ export class Remote {
   ): Promise<Delivery> {
     const { alias, isConcurrent } = this.plan
     this.active.add(view.id)
-    if (this.active.size > (isConcurrent ? CONCURRENCY : 1)) {
+    // An output that a changed one has replaced ends what it has begun.
+    const hasChanged = this.#world.plans.length > 1
+    const most = hasChanged ? this.outputs * CONCURRENCY : isConcurrent ? CONCURRENCY : 1
+    if (this.active.size > most) {
       this.#world.fail(`${where}: too many chunks at once`)
     }
     try {
@@ -161,8 +198,15 @@ export class Remote {
     }
   }
 
+  /** Of all configurations so far; undefined for no limit. */
+  get #attemptsMax(): number | undefined {
+    const limits = this.#world.plans.map(({ outputs }) => outputs[this.number].attemptsMax)
+    const most = Math.max(...limits.map(limit => limit ?? Infinity))
+    return most === Infinity ? undefined : most
+  }
+
   #countAttempt({ id }: ChunkView, where: string): void {
-    const { attemptsMax } = this.plan
+    const attemptsMax = this.#attemptsMax
     const attempts = (this.#attempts.get(id) ?? 0) + 1
     this.#attempts.set(id, attempts)
     if (attemptsMax !== undefined && attempts > attemptsMax) {
@@ -285,16 +329,37 @@ export class Remote {
 }
 
 /** The outputs `sim_out` and `sim_outs`, which take chunks one by one and several at once, of one run. */
-export function remotePlugins(remotes: readonly Remote[], life: Life): Plugin[] {
+export function remotePlugins(remotes: readonly Remote[], life: Life, clock: Clock): Plugin[] {
   const plugin = (name: string, concurrency: number): Plugin =>
     defineOutput({
       name,
       summary: 'Simulated',
       concurrency,
-      options: { remote: int({ default: '0', doc: 'Number of the remote' }) },
-      create: ({ remote }, { clock }: OutputContext) => ({
-        flush: view => remotes[remote].flush(view, life, clock)
-      })
+      options: {
+        remote: int({ default: '0', doc: 'Number of the remote' }),
+        variant: int({ default: '0', doc: 'Anything' }),
+        broken: flag({ default: 'false', doc: 'It does not start' })
+      },
+      create: ({ remote, broken }) => {
+        let isStarted = false
+        return {
+          start: () => {
+            life.point()
+            if (broken) throw new Error('simulated: it is broken')
+            remotes[remote].outputs++
+            isStarted = true
+          },
+          flush: view => {
+            if (!isStarted) remotes[remote].misused('is used while it does not run')
+            return remotes[remote].flush(view, life, clock)
+          },
+          stop: () => {
+            if (!isStarted) remotes[remote].misused('is stopped and does not run')
+            isStarted = false
+            life.point()
+          }
+        }
+      }
     })
   return [plugin('sim_out', 1), plugin('sim_outs', CONCURRENCY)]
 }

@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { STOP_SYNC_MS_MAX } from '../../src/base/limits.ts'
-import { configurationText, outputLabels } from './config_text.ts'
+import { brokenPlan, changedPlan } from './changes.ts'
+import { configurationText } from './config_text.ts'
 import { Dice } from './dice.ts'
 import { Crash, type Death } from './life.ts'
 import type { Shown } from './known_bugs.ts'
-import { type Fate, makePlan, type Plan } from './plan.ts'
+import { BROKEN, type Fate, makePlan, type Plan } from './plan.ts'
 import { Remote } from './remotes.ts'
 import { Configuration, Run, turn } from './run.ts'
 import { NO_DISK_FAULTS } from './sim_disk.ts'
@@ -33,6 +34,10 @@ const SYNC_MS_MAX = 25_000
 
 /** Steps of one simulation: a bug must not make it run for ever. */
 const STEPS_MAX = 5_000
+
+/** A section that no configuration may have, at the end of one. */
+const BAD_CLASSIC = '[OUTPUT]\n    name no_such_plugin'
+const BAD_YAML = '    - name: no_such_plugin'
 
 export interface SimulationOptions {
   /** Known bugs that are to be shown. */
@@ -85,17 +90,17 @@ export class Simulator {
 }
 
 class Simulation {
-  readonly #plan: Plan
+  /** What the next run begins with, or what this one has. */
+  #plan: Plan
   readonly #world: World
   readonly #dice: Dice
   readonly #engineDice: Dice
+  readonly #changeDice: Dice
   readonly #sources: readonly Source[]
   readonly #remotes: readonly Remote[]
   readonly #verdict: Verdict
   readonly #configuration: Configuration
   readonly #rejections: unknown[]
-  /** Outputs in the configuration, and the run from which on they are. */
-  readonly #outputs: Map<string, number>
   #run: Run | undefined
   #nowMs = START_MS
   /** What the clock of the run is ahead. */
@@ -106,6 +111,8 @@ class Simulation {
   /** When the stop began that is under way. */
   #stopMs: number | undefined
   #hasStopped = false
+  /** Files that were found and that may not be read yet; one is read between two steps. */
+  #unread = 0
   /** Nothing was left to do, and nothing is synced any more. */
   #isSettled = false
 
@@ -119,16 +126,16 @@ class Simulation {
     const [disk, sources, remotes] = [3, 4, 5].map(stream => new Dice(seed, stream))
     this.#dice = new Dice(seed, 1)
     this.#engineDice = new Dice(seed, 2)
+    this.#changeDice = new Dice(seed, 7)
     const trace = new Trace(options.print)
     this.#world = new World(this.#plan, options.shown, { disk, sources, remotes }, trace)
     this.#world.now = () => this.#now()
+    this.#world.planNow = () => this.#run?.plan ?? this.#plan
     this.#sources = makeSources(this.#world)
-    this.#remotes = this.#plan.outputs.map(output => new Remote(this.#world, output))
+    this.#remotes = this.#plan.outputs.map((_, number) => new Remote(this.#world, number))
     this.#verdict = new Verdict(this.#world, this.#remotes)
     this.#configuration = configuration
     this.#rejections = rejections
-    const first = this.#plan.outputs.filter(({ isFirst }) => isFirst)
-    this.#outputs = new Map(first.map(({ alias }) => [alias, 0]))
   }
 
   async run(): Promise<Outcome> {
@@ -165,6 +172,7 @@ class Simulation {
       const run = this.#run ?? (await this.#start())
       if (run === undefined) continue
       this.#trouble(run)
+      if (this.#run === run && run.life.isAlive) await this.#mayReload(run)
       await this.#step(this.#stepMs())
     }
   }
@@ -205,6 +213,41 @@ class Simulation {
     else run.life.arm(dice.int(1, 30), death)
   }
 
+  // --- reloads
+
+  async #mayReload(run: Run): Promise<void> {
+    const dice = this.#changeDice
+    const { storm, isYaml } = this.#plan
+    if (this.#stopMs !== undefined || run.isReloading || !dice.chance(storm.reload)) return
+    this.#plan = run.plan
+    const next = changedPlan(this.#plan, dice)
+    const kind = dice.weighted({ good: 8, broken: 2, refused: 1 })
+    const death = storm.processCrash > 0 && dice.chance(0.1) ? this.#kindOfDeath() : undefined
+    if (death !== undefined) run.life.arm(dice.int(1, 12), death)
+    if (kind === 'good') await this.#reload(run, next)
+    else if (kind === 'broken') await this.#reload(run, brokenPlan(next, dice))
+    else {
+      const text = configurationText(next)
+      this.#configuration.write(isYaml ? `${text}\n${BAD_YAML}` : `${text}\n${BAD_CLASSIC}`, isYaml)
+      await run.reload(next, true)
+    }
+  }
+
+  #kindOfDeath(): Death {
+    return this.#plan.storm.powerLoss > 0 && this.#changeDice.chance(0.5) ? 'power' : 'process'
+  }
+
+  async #reload(run: Run, next: Plan): Promise<void> {
+    const { world } = this
+    this.#configuration.write(configurationText(next), next.isYaml)
+    world.plans.push(next)
+    const hasOtherPath = next.service.path !== this.#plan.service.path
+    if (hasOtherPath) this.#unread = world.disk.paths.length
+    if (hasOtherPath || this.#unread > 0) world.found(next)
+    else world.changes(next)
+    await run.reload(next, false)
+  }
+
   #death(): Death | undefined {
     const { processCrash, powerLoss } = this.#plan.storm
     if (this.#dice.chance(powerLoss)) return 'power'
@@ -228,16 +271,17 @@ class Simulation {
     const number = this.#runs++
     if (storm.setsClock && dice.chance(0.3)) this.#skewMs = dice.int(-7_200_000, 7_200_000)
     for (const remote of this.#remotes) remote.reset()
-    const outputs = new Set(this.#outputs.keys())
-    world.labels = outputLabels(this.#plan, outputs)
-    const text = configurationText(this.#plan, outputs)
-    this.#configuration.write(text, this.#plan.isYaml)
+    world.labels.clear()
+    this.#configuration.write(configurationText(this.#plan), this.#plan.isYaml)
+    world.found(this.#plan)
+    this.#unread = world.disk.paths.length
     const run: Run = new Run({
       world,
       sources: this.#sources,
       remotes: this.#remotes,
       number,
       configuration: this.#configuration,
+      plan: this.#plan,
       nowMs: this.#nowMs + this.#skewMs,
       random: this.#engineDice.random,
       onDeath: () => this.#noteEnd(run)
@@ -277,6 +321,7 @@ class Simulation {
     if (run === undefined) return
     if (++this.#steps > STEPS_MAX) this.#world.fail('the simulation takes too many steps')
     await run.advance(ms)
+    this.#unread--
     this.#lookAtRejections(run)
     if (run.life.isAlive) for (const remote of this.#remotes) remote.confirm()
     if (!run.life.isAlive) this.#bury(run)
@@ -305,7 +350,7 @@ class Simulation {
     const { disk, trace } = this.#world
     this.#deaths++
     trace.add(`death by ${run.life.death}`)
-    this.#forget()
+    this.#forget(run)
     if (run.life.death === 'power') disk.losePower()
     else disk.detach()
   }
@@ -313,15 +358,25 @@ class Simulation {
   /** An orderly stop is over. */
   #end(run: Run): void {
     this.#world.trace.add('stopped')
-    if (this.#isSettled) this.#checkOpenFiles()
+    if (this.#isSettled) {
+      this.#checkOpenFiles()
+      run.checkTimers()
+    }
     this.#noteEnd(run)
     run.life.isAlive = false
-    this.#forget()
+    this.#forget(run)
     this.#world.disk.detach()
     if (this.#plan.storm.changes && !this.#world.isCalm) this.#changeOutputs()
   }
 
-  #forget(): void {
+  #forget(run: Run): void {
+    this.#plan = run.plan
+    for (const source of this.#sources) source.abandon()
+    const { inputs, outputs } = run.plan.seats
+    if ([...inputs, ...outputs].includes(BROKEN)) {
+      const works = (seat: number): boolean => seat !== BROKEN
+      this.#use({ inputs: inputs.filter(works), outputs: outputs.filter(works) })
+    }
     this.#nowMs = this.#world.nowMs + this.#dice.int(20, 30_000)
     this.#run = undefined
     this.#stopMs = undefined
@@ -331,16 +386,28 @@ class Simulation {
   /** Another configuration: outputs come and go. */
   #changeOutputs(): void {
     const dice = this.#dice
-    for (const { alias } of this.#plan.outputs) {
+    const seats = new Set(this.#plan.seats.outputs)
+    for (const seat of this.#plan.outputs.keys()) {
       if (!dice.chance(0.4)) continue
-      if (!this.#outputs.delete(alias)) this.#outputs.set(alias, this.#runs)
+      if (!seats.delete(seat)) seats.add(seat)
     }
-    if (this.#outputs.size === 0) this.#outputs.set(this.#plan.outputs[0].alias, this.#runs)
+    if (seats.size === 0) seats.add(0)
+    this.#use({ ...this.#plan.seats, outputs: [...seats].toSorted((a, b) => a - b) })
+  }
+
+  #use(seats: Plan['seats'], path = this.#plan.service.path): void {
+    this.#plan = { ...this.#plan, seats, service: { ...this.#plan.service, path } }
+    this.#world.plans.push(this.#plan)
   }
 
   #checkStop(run: Run): void {
     if (this.#stopMs === undefined) return
-    const { grace } = this.#plan.service
+    if (run.isReloading) {
+      // A stop waits for a reload that is under way.
+      this.#stopMs = this.#world.nowMs
+      return
+    }
+    const { grace } = run.plan.service
     const tookMs = this.#world.nowMs - this.#stopMs
     if (grace < 0) {
       // Nobody waits for ever.
@@ -364,14 +431,31 @@ class Simulation {
     }
     this.#run?.life.disarm()
     await this.#finishStop()
+    await this.#finishReload()
     await this.#settle(false)
     // What is on disk for an output that is not there stays there.
-    const hasAll = !this.#plan.storm.changes || this.#dice.chance(0.5)
-    for (const { alias } of hasAll ? this.#plan.outputs : []) {
-      if (!this.#outputs.has(alias)) this.#outputs.set(alias, this.#runs)
+    const { storm } = this.#plan
+    const hasAll = (!storm.changes && storm.reload === 0) || this.#dice.chance(0.5)
+    const { inputs, outputs, seats } = this.#plan
+    const all = { inputs: [...inputs.keys()], outputs: [...outputs.keys()] }
+    for (const path of this.#paths) {
+      this.#use({ ...all, outputs: hasAll ? all.outputs : seats.outputs }, path)
+      await this.#settle(hasAll)
     }
-    await this.#settle(hasAll)
-    if (this.#isFine) this.#verdict.final(this.#outputs, hasAll)
+    if (this.#isFine) this.#verdict.final(hasAll)
+  }
+
+  /** All that was `storage.path` at some time, that of now first. */
+  get #paths(): ReadonlySet<string | undefined> {
+    const { path } = this.#plan.service
+    return new Set([path, ...this.#world.plans.map(({ service }) => service.path)])
+  }
+
+  async #finishReload(): Promise<void> {
+    for (let steps = 0; this.#isFine && this.#run?.isReloading === true; steps++) {
+      await this.#step(500)
+      if (steps === STEPS_MAX / 2) this.#world.fail('the reload hangs')
+    }
   }
 
   async #finishStop(): Promise<void> {
@@ -412,7 +496,8 @@ class Simulation {
   }
 
   #isDrained(run: Run): boolean {
-    if (!this.#sources.every(({ isDone }) => isDone)) return false
+    const isRead = (number: number): boolean => this.#sources[number].isDone
+    if (!run.plan.seats.inputs.every(isRead)) return false
     const { inputs, tasks } = run.pipeline
     if (inputs.some(({ sinks }) => sinks.some(({ openEvents }) => openEvents > 0))) return false
     return Array.from(tasks).length === 0
@@ -436,8 +521,10 @@ class Simulation {
     if (storage.up.count > 0) this.#world.fail(`${storage.up.count} chunks are still up`)
     if (storage.guard.count > 0) this.#world.fail(`${storage.guard.count} chunks wait for the disk`)
     // What the disk did not let go is there until the next start.
+    run.checkRest()
     if (!isLast && read + write + remove + unrouted > 0) return
-    const left = this.#world.disk.paths.filter(path => path.includes('/.spillway/chunks/'))
+    const folder = `${run.plan.service.path}/.spillway/chunks/`
+    const left = this.#world.disk.paths.filter(path => path.startsWith(folder))
     if (left.length > 0) this.#world.fail(`chunks are left while it runs: ${left.join(', ')}`)
     this.#checkOpenFiles()
   }

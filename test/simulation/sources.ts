@@ -1,5 +1,5 @@
 /** Who brings events: files that can be read again, clients that send again, and noise that is gone once sent. */
-import { int } from '../../src/config/options.ts'
+import { flag, int } from '../../src/config/options.ts'
 import type { InputContext } from '../../src/plugin/context.ts'
 import { defineInput, type Plugin } from '../../src/plugin/define.ts'
 import { newEvent, type SimEvent } from './events.ts'
@@ -24,11 +24,15 @@ export interface Source {
   readonly input: InputPlan
   /** True when all of its events were brought, and the source may forget them. */
   readonly isDone: boolean
+  /** True while a run reads it. */
+  readonly isOpen: boolean
   /** How far it is, for messages. */
   readonly state: string
   open(context: InputContext, life: Life): void
   /** An orderly stop: what was read already may still be handed over. */
   close(): void
+  /** The run that had it is gone. */
+  abandon(): void
 }
 
 export function makeSources(world: World): Source[] {
@@ -46,11 +50,22 @@ export function sourcePlugins(sources: readonly Source[], life: Life): Plugin[] 
     defineInput({
       name,
       summary: 'Simulated',
-      options: { source: int({ default: '0', doc: 'Number of the source' }) },
+      options: {
+        source: int({ default: '0', doc: 'Number of the source' }),
+        variant: int({ default: '0', doc: 'Anything' }),
+        broken: flag({ default: 'false', doc: 'It does not start' })
+      },
       ...(receipts === undefined ? {} : { receipts }),
-      create: ({ source }, context) => ({
-        start: () => sources[source].open(context, life),
-        stop: () => sources[source].close()
+      create: ({ source, broken }, context) => ({
+        start: () => {
+          life.point()
+          if (broken) throw new Error('simulated: it is broken')
+          sources[source].open(context, life)
+        },
+        stop: () => {
+          sources[source].close()
+          life.point()
+        }
       })
     })
   return [plugin('sim_file', 'position'), plugin('sim_client', 'sender'), plugin('sim_noise')]
@@ -63,15 +78,38 @@ function makeEvents(world: World, input: InputPlan, source: number, tag: string)
     const level = dice.weighted({ error: 2, info: 6, debug: 2 })
     // Long texts are rare, as in logs.
     const textBytesMax = dice.chance(0.7) ? Math.ceil(input.textBytesMax / 5) : input.textBytesMax
-    const event = newEvent(
-      { input, source, tag },
-      world.events.size,
-      level,
-      dice.int(0, textBytesMax)
-    )
+    const event = newEvent({ source, tag }, world.events.size, level, dice.int(0, textBytesMax))
     world.events.set(event.key, event)
     return event
   })
+}
+
+/** What all sources have: one run at a time reads them. */
+class OpenSource {
+  isOpen = false
+  protected readonly world: World
+  readonly input: InputPlan
+  readonly #number: number
+
+  constructor(world: World, input: InputPlan, number: number) {
+    this.world = world
+    this.input = input
+    this.#number = number
+  }
+
+  protected begin(): void {
+    if (this.isOpen) this.world.fail(`two inputs read source ${this.#number}`)
+    this.isOpen = true
+  }
+
+  protected end(): void {
+    if (!this.isOpen) this.world.fail(`the input of source ${this.#number} is stopped twice`)
+    this.isOpen = false
+  }
+
+  abandon(): void {
+    this.isOpen = false
+  }
 }
 
 /** Hands events over as one commit. */
@@ -113,15 +151,14 @@ interface Stream {
   readonly resolved: Map<number, number>
 }
 
-class FileSource implements Source {
-  readonly input: InputPlan
-  readonly #world: World
+class FileSource extends OpenSource implements Source {
   readonly #streams: readonly Stream[]
   #onClose = (): void => {}
+  /** Counts the inputs that have read it: receipts of an earlier one change nothing. */
+  #reader = 0
 
   constructor(world: World, input: InputPlan, number: number) {
-    this.#world = world
-    this.input = input
+    super(world, input, number)
     this.#streams = input.tags.map(tag => ({
       events: makeEvents(world, input, number, tag),
       stored: 0,
@@ -131,7 +168,19 @@ class FileSource implements Source {
   }
 
   close(): void {
+    this.#checkSettled()
     this.#onClose()
+    this.end()
+  }
+
+  /** An input that a reload ends is given time for what is under way: what has not been settled by then comes twice. */
+  #checkSettled(): void {
+    const { plan, nowMs, reloadMs, life } = this.world
+    const isSettled = this.#streams.every(({ stored, at }) => stored >= at)
+    if (isSettled || life.isStopping || !life.isAlive) return
+    const { grace } = plan.service
+    if (grace >= 0 && nowMs - reloadMs >= grace * 1_000) return
+    this.world.fail(`an input ends ${nowMs - reloadMs} ms after a reload began: ${this.state}`)
   }
 
   get isDone(): boolean {
@@ -145,6 +194,8 @@ class FileSource implements Source {
   }
 
   open(context: InputContext, life: Life): void {
+    this.begin()
+    this.#reader++
     for (const stream of this.#streams) {
       stream.at = stream.stored
       stream.resolved.clear()
@@ -158,7 +209,7 @@ class FileSource implements Source {
       })
     }
     context.every(TICK_MS, read)
-    const dice = this.#world.dice.sources
+    const dice = this.world.dice.sources
     if (dice.chance(0.3)) read()
     this.#onClose = () => {
       if (life.isAlive && dice.chance(0.3)) this.#readPart(dice.pick(this.#streams), context, life)
@@ -175,7 +226,7 @@ class FileSource implements Source {
 
   /** Reads some parts of a file, as long as there is room. */
   async #read(stream: Stream, context: InputContext, life: Life): Promise<void> {
-    for (let parts = this.#world.dice.sources.int(0, 4); parts > 0; parts--) {
+    for (let parts = this.world.dice.sources.int(0, 4); parts > 0; parts--) {
       if (context.paused || !life.isAlive || stream.at === stream.events.length) return
       this.#readPart(stream, context, life)
       await context.ready()
@@ -185,9 +236,11 @@ class FileSource implements Source {
   #readPart(stream: Stream, context: InputContext, life: Life): void {
     const { events, at } = stream
     if (at === events.length) return
-    const end = Math.min(events.length, at + this.#world.dice.sources.int(1, COMMIT_EVENTS_MAX))
+    const end = Math.min(events.length, at + this.world.dice.sources.int(1, COMMIT_EVENTS_MAX))
     stream.at = end
-    commit(this.#world, context, life, events.slice(at, end), () => {
+    const reader = this.#reader
+    commit(this.world, context, life, events.slice(at, end), () => {
+      if (reader !== this.#reader) return
       stream.resolved.set(at, end)
       for (;;) {
         const next = stream.resolved.get(stream.stored)
@@ -209,14 +262,11 @@ interface Batch {
   waitMs: number
 }
 
-class ClientSource implements Source {
-  readonly input: InputPlan
-  readonly #world: World
+class ClientSource extends OpenSource implements Source {
   readonly #batches: readonly Batch[]
 
   constructor(world: World, input: InputPlan, number: number) {
-    this.#world = world
-    this.input = input
+    super(world, input, number)
     const dice = world.dice.sources
     this.#batches = input.tags.flatMap(tag => {
       const events = makeEvents(world, input, number, tag)
@@ -241,16 +291,19 @@ class ClientSource implements Source {
   }
 
   open(context: InputContext, life: Life): void {
+    this.begin()
     context.every(TICK_MS, () => {
       if (life.isAlive) this.#send(context, life)
     })
   }
 
-  close(): void {}
+  close(): void {
+    this.end()
+  }
 
   #send(context: InputContext, life: Life): void {
     const { clock } = context
-    const dice = this.#world.dice.sources
+    const dice = this.world.dice.sources
     const waits = (batch: Batch): boolean =>
       batch.sentIn === life.number && clock.monotonic() - batch.sentMs < batch.waitMs
     const open = this.#batches.filter(({ isAnswered }) => !isAnswered)
@@ -262,21 +315,18 @@ class ClientSource implements Source {
       batch.waitMs = batch.sentIn === life.number ? batch.waitMs * 2 : ANSWER_WAIT_MS
       batch.sentIn = life.number
       batch.sentMs = clock.monotonic()
-      commit(this.#world, context, life, batch.events, () => {
+      commit(this.world, context, life, batch.events, () => {
         batch.isAnswered = true
       })
     }
   }
 }
 
-class NoiseSource implements Source {
-  readonly input: InputPlan
-  readonly #world: World
+class NoiseSource extends OpenSource implements Source {
   readonly #streams: readonly { readonly events: readonly SimEvent[]; at: number }[]
 
   constructor(world: World, input: InputPlan, number: number) {
-    this.#world = world
-    this.input = input
+    super(world, input, number)
     this.#streams = input.tags.map(tag => ({
       events: makeEvents(world, input, number, tag),
       at: 0
@@ -292,17 +342,20 @@ class NoiseSource implements Source {
   }
 
   open(context: InputContext, life: Life): void {
-    const dice = this.#world.dice.sources
+    this.begin()
+    const dice = this.world.dice.sources
     context.every(TICK_MS, () => {
       for (const stream of this.#streams) {
         const { events, at } = stream
         const end = Math.min(events.length, at + dice.int(0, 6))
         if (!life.isAlive || context.paused || end === at) continue
         stream.at = end
-        commit(this.#world, context, life, events.slice(at, end))
+        commit(this.world, context, life, events.slice(at, end))
       }
     })
   }
 
-  close(): void {}
+  close(): void {
+    this.end()
+  }
 }

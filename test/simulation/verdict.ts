@@ -2,9 +2,9 @@
 import { basename, join } from 'node:path'
 import type { Ledger } from '../../src/engine/ledger.ts'
 import { DeadLetters } from '../../src/storage/dead_letters.ts'
-import { STORAGE_PATH } from './config_text.ts'
-import type { SimEvent } from './events.ts'
+import { inputOf, type SimEvent } from './events.ts'
 import { type Death, Life } from './life.ts'
+import { STORAGE_PATHS } from './plan.ts'
 import type { Remote } from './remotes.ts'
 import { momentOf, type World } from './world.ts'
 
@@ -50,7 +50,7 @@ export class Verdict {
   ended(end: RunEnd): void {
     this.#countLost(end.ledger)
     this.#letterFailures += end.letterFailures
-    if (end.death === undefined || end.isStopping) this.#stops++
+    if (end.death === undefined || end.isStopping) this.#stopped()
     if (end.death === undefined) return
     if (end.death === 'power') this.#powerLosses++
     for (const event of this.#world.events.values()) {
@@ -58,54 +58,63 @@ export class Verdict {
     }
   }
 
-  /**
-   * @param presentSince Run from which on each output has been in the configuration, by its alias.
-   * @param hasAll All outputs are there: nothing on disk can be for another.
-   */
-  final(presentSince: ReadonlyMap<string, number>, hasAll: boolean): void {
-    for (const remote of this.#remotes) {
-      this.#checkMissing(remote, presentSince.get(remote.plan.alias) ?? Infinity)
-    }
+  /** @param hasAll All outputs are there: nothing on disk can be for another. */
+  final(hasAll: boolean): void {
+    for (const remote of this.#remotes) this.#checkMissing(remote)
     this.#checkLetters()
     this.#checkFiles(hasAll)
+  }
+
+  /** What a stop writes to disk is synced only if the configuration that is in force says so. */
+  #stopped(): void {
+    this.#stops++
+    const { plan, events } = this.#world
+    if (plan.service.sync === 'full') return
+    for (const event of events.values()) event.isSynced = false
   }
 
   #countLost(ledger: Ledger): void {
     const { plan } = this.#world
     for (const { name, account } of ledger.rows(new Map())) {
       const output = / > (?<output>\S+)$/.exec(name)?.groups?.['output']
-      const alias = this.#world.labels.get(output ?? '')
-      const remote = this.#remotes.find(({ plan }) => plan.alias === alias)
-      if (alias === undefined || remote === undefined) continue
+      const called = this.#world.outputsCalled(output)
+      const remotes = this.#remotes.filter(({ plan }) => called.has(plan.alias))
       for (const [reason, events] of account.dropped) {
+        if (remotes.length === 0) continue
         if (plan.isStrict && reason !== AT_STOP) {
           this.#world.fail(`${name}: ${events} events are given up (${reason})`)
         }
         // What a stop could not keep is had again from where it came from, where that is possible.
         if (reason === AT_STOP && !this.#mayLoseAtStop) continue
-        const isUnseen = UNSEEN.includes(reason) || (remote.isBlind && SEEN.includes(reason))
-        if (isUnseen) this.#lost.set(alias, (this.#lost.get(alias) ?? 0) + events)
+        for (const {
+          isBlind,
+          plan: { alias }
+        } of remotes) {
+          const isUnseen = UNSEEN.includes(reason) || (isBlind && SEEN.includes(reason))
+          if (isUnseen) this.#lost.set(alias, (this.#lost.get(alias) ?? 0) + events)
+        }
       }
     }
   }
 
   get #mayLoseAtStop(): boolean {
-    return this.#world.plan.inputs.some(
-      input => input.kind === 'noise' || momentOf(input) === 'taken'
+    return this.#world.plans.some(({ inputs }) =>
+      inputs.some(input => input.kind === 'noise' || momentOf(input) === 'taken')
     )
   }
 
   /** True when the program must still have an event, or will get it again, after a run has died. */
   #survives(event: SimEvent, { number, death, writeFailures }: RunEnd): boolean {
-    const { plan } = this.#world
-    const { input } = event
+    const plan = event.plans.at(-1)
+    const input = inputOf(event)
+    if (plan === undefined || input === undefined) return true
     const isEmittedToMemory = plan.filters.some(
       ({ step }) => step.kind === 'rewrite' && step.storage === 'memory'
     )
     const isRecent = event.lastLife === number
     const moment = momentOf(input)
     if (death === 'power') {
-      const isSynced = plan.service.sync === 'full'
+      const { isSynced } = event
       if (input.kind === 'noise' || moment === 'taken') return false
       if (moment === 'stored' && (!isSynced || !isEmittedToMemory)) return isSynced
       // What a stop has left on disk, and what an emitter has stored there, counts as done with.
@@ -117,13 +126,13 @@ export class Verdict {
     return isOnDisk && !isEmittedToMemory
   }
 
-  #checkMissing({ plan: { alias }, taken, givenUp }: Remote, since: number): void {
+  #checkMissing({ plan: { alias }, taken, givenUp }: Remote): void {
     const missing: string[] = []
-    for (const event of this.#world.events.values()) {
-      const { firstLife, isAtRisk, key } = event
-      if (firstLife === undefined || firstLife < since || isAtRisk) continue
-      for (const { output, tag, isUncertain } of this.#world.waysOf(event)) {
-        if (output !== alias || isUncertain) continue
+    for (const { required, isAtRisk, key } of this.#world.events.values()) {
+      if (required === undefined || isAtRisk) continue
+      for (const way of required.keys()) {
+        const [output, tag] = way.split(' ')
+        if (output !== alias) continue
         const name = `${tag} ${key}`
         if (!taken.has(name) && !givenUp.has(name)) missing.push(name)
       }
@@ -138,34 +147,14 @@ export class Verdict {
   }
 
   #checkLetters(): void {
-    const { plan, disk } = this.#world
-    const { keepsRejected, rejectedLimit } = plan.service
-    const folder = join(STORAGE_PATH, 'rejected')
-    const attached = disk.attach(new Life(-1, () => {}), () => {
-      throw new Error('nothing is synced here')
-    })
-    const letters = new DeadLetters({ disk: attached, folder, limit: undefined })
+    const { plans } = this.#world
     const kept = new Set<string>()
-    let bytes = 0
-    for (const name of letters.names()) {
-      const { note, content, problem } = letters.read(name)
-      bytes += attached.size(join(folder, name))
-      // Only what was synced survives a loss of power, and letters are not waited for.
-      if (problem !== undefined && this.#powerLosses > 0) continue
-      if (problem !== undefined) this.#world.fail(`dead letter ${name}: ${problem}`)
-      // The same number may have been that of another output.
-      if (!plan.isNamed && plan.storm.changes) continue
-      const output = this.#world.labels.get(note.output) ?? note.output
-      const { tag } = note
-      const events = this.#world.read(content, output, tag, `dead letter ${name}`) ?? []
-      if (events.length !== note.events) {
-        this.#world.fail(`dead letter ${name}: ${note.events} events are announced`)
-      }
-      for (const { key } of events) kept.add(`${output} ${tag} ${key}`)
-    }
-    if (bytes > (rejectedLimit ?? Infinity)) this.#world.fail(`dead letters take ${bytes} bytes`)
-    const isWhole = rejectedLimit === undefined && this.#letterFailures + this.#powerLosses === 0
-    if (!keepsRejected || !isWhole || (!plan.isNamed && plan.storm.changes)) return
+    for (const path of STORAGE_PATHS) this.#readLetters(join(path, 'rejected'), kept)
+    const keepsAll = plans.every(
+      ({ service }) => service.keepsRejected && service.rejectedLimit === undefined
+    )
+    const isWhole = this.#letterFailures + this.#powerLosses === 0
+    if (!keepsAll || !isWhole || this.#hasOtherNumbers) return
     for (const {
       plan: { alias },
       taken,
@@ -179,6 +168,39 @@ export class Verdict {
         this.#world.fail(`${alias} gave up ${name}, which is in no dead letter`)
       }
     }
+  }
+
+  /** The number of an output may have been that of another one. */
+  get #hasOtherNumbers(): boolean {
+    const { isNamed, storm } = this.#world.plan
+    return !isNamed && (storm.changes || storm.reload > 0)
+  }
+
+  /** Reads the letters of a folder, and notes what is in them. */
+  #readLetters(folder: string, kept: Set<string>): void {
+    const { plans, disk } = this.#world
+    const attached = disk.attach(new Life(-1, () => {}), () => {
+      throw new Error('nothing is synced here')
+    })
+    const letters = new DeadLetters({ disk: attached, folder, limit: undefined })
+    let bytes = 0
+    for (const name of letters.names()) {
+      const { note, content, problem } = letters.read(name)
+      bytes += attached.size(join(folder, name))
+      // Only what was synced survives a loss of power, and letters are not waited for.
+      if (problem !== undefined && this.#powerLosses > 0) continue
+      if (problem !== undefined) this.#world.fail(`dead letter ${name}: ${problem}`)
+      if (this.#hasOtherNumbers) continue
+      const [output = note.output] = this.#world.outputsCalled(note.output)
+      const { tag } = note
+      const events = this.#world.read(content, output, tag, `dead letter ${name}`) ?? []
+      if (events.length !== note.events) {
+        this.#world.fail(`dead letter ${name}: ${note.events} events are announced`)
+      }
+      for (const { key } of events) kept.add(`${output} ${tag} ${key}`)
+    }
+    const limits = plans.map(({ service }) => service.rejectedLimit ?? Infinity)
+    if (bytes > Math.max(...limits)) this.#world.fail(`dead letters take ${bytes} bytes`)
   }
 
   #checkFiles(hasAll: boolean): void {

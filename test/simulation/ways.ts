@@ -13,8 +13,12 @@ import {
 export interface Way {
   readonly output: string
   readonly tag: string
-  /** Keys that filters and processors added, in order. */
+  /** Keys that filters and processors of the input added, in order. */
   readonly added: readonly string[]
+  /** A route chose the output, not the tag. */
+  readonly isRouted: boolean
+  /** Processors of the output drop it. */
+  readonly isDropped: boolean
   /** It leads through an emitter that keeps its chunks in files. */
   readonly isEmittedToFile: boolean
   /** Whether events go this way depends on how full an emitter is. */
@@ -36,12 +40,12 @@ export class Ways {
     this.#plan = plan
   }
 
-  /** All ways of events of a level that an input brings under a tag. */
-  of(input: InputPlan, tag: string, level: Level): readonly Way[] {
-    const key = `${this.#plan.inputs.indexOf(input)} ${tag} ${level}`
+  /** All ways of events of a level that an input, by its number, brings under a tag. */
+  of(source: number, tag: string, level: Level): readonly Way[] {
+    const key = `${source} ${tag} ${level}`
     let ways = this.#known.get(key)
     if (ways === undefined) {
-      ways = this.#find(input, tag, level)
+      ways = this.#find(this.#plan.inputs[source], tag, level)
       this.#known.set(key, ways)
     }
     return ways
@@ -52,16 +56,23 @@ export class Ways {
     if (added === undefined) return []
     const start = { added, source: undefined, isEmittedToFile: false, isUncertain: false }
     if (input.routes.length === 0) {
-      return this.#filter(tag, level, start, [...this.#matching(tag), ...input.extra])
+      const isRouted = input.extra.some(alias => hasOutput(this.#plan, alias))
+      return this.#filter(tag, level, start, [...this.#matching(tag), ...input.extra], isRouted)
     }
     const wanted = input.routes.filter(route => route.level === level)
     const taken =
       wanted.length > 0 ? wanted : input.routes.filter(({ level }) => level === undefined)
-    return taken.flatMap(({ name, outputs }) => this.#filter(name, level, start, outputs))
+    return taken.flatMap(({ name, outputs }) => this.#filter(name, level, start, outputs, true))
   }
 
   /** Follows an event through the filters to outputs. */
-  #filter(tag: string, level: Level, start: State, outputs: readonly string[]): Way[] {
+  #filter(
+    tag: string,
+    level: Level,
+    start: State,
+    outputs: readonly string[],
+    isRouted: boolean
+  ): Way[] {
     const ways: Way[] = []
     let state = start
     for (const filter of this.#plan.filters) {
@@ -80,9 +91,8 @@ export class Ways {
       }
     }
     for (const output of new Set(outputs)) {
-      const { processors } = this.#plan.outputs.find(({ alias }) => alias === output) ?? NONE
-      const added = processed(state.added, processors, level)
-      if (added !== undefined) ways.push({ ...state, output, tag, added })
+      const isDropped = delivered(this.#plan, output, state.added, level) === undefined
+      ways.push({ ...state, output, tag, isRouted, isDropped })
     }
     return ways
   }
@@ -95,7 +105,7 @@ export class Ways {
       isEmittedToFile: state.isEmittedToFile || step.storage === 'filesystem',
       isUncertain: state.isUncertain || hasLimit(step)
     }
-    return this.#filter(newTag, level, next, this.#matching(newTag))
+    return this.#filter(newTag, level, next, this.#matching(newTag), false)
   }
 
   #matching(tag: string): string[] {
@@ -103,7 +113,30 @@ export class Ways {
   }
 }
 
-const NONE: { readonly processors: readonly ProcessorPlan[] } = { processors: [] }
+/** What an output of a configuration gets of an event with these keys; undefined when its processors drop it. */
+export function delivered(
+  { outputs }: Plan,
+  output: string,
+  added: readonly string[],
+  level: Level
+): readonly string[] | undefined {
+  const { processors } = outputs.find(({ alias }) => alias === output) ?? NONE
+  return processed(added, processors, level)
+}
+
+export function hasOutput({ outputs, seats }: Plan, output: string): boolean {
+  return seats.outputs.some(seat => outputs[seat]?.alias === output)
+}
+
+/** True when a tag leads to an output that is in the configuration. */
+export function leads(plan: Plan, tag: string, output: string): boolean {
+  const { match } = plan.outputs.find(({ alias }) => alias === output) ?? NONE
+  return hasOutput(plan, output) && match !== undefined && matches(match, tag)
+}
+
+const NONE: { readonly processors: readonly ProcessorPlan[]; readonly match?: string } = {
+  processors: []
+}
 
 /** What processors make of an event; undefined when one drops it. */
 function processed(

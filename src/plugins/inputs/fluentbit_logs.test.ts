@@ -111,6 +111,11 @@ test('more lines at once than the queue holds are counted, not kept', async t =>
   run.clock.advance(1000)
   assert.equal(run.bodies.length - before, 1024 + 9)
   assert.equal(run.counter('spillway_dropped_records_total', labels), 76 + 11)
+  // What was handed on takes no room.
+  for (let n = 0; n < 9; n++) talkers[0]?.info('x'.repeat(100_000))
+  run.clock.advance(1000)
+  assert.equal(run.bodies.length - before, 1024 + 9 + 9)
+  assert.equal(run.counter('spillway_dropped_records_total', labels), 76 + 11)
 })
 
 test('a filter that logs each record does not do so for ever', async t => {

@@ -1,8 +1,8 @@
 /** What a `tail` leaves at a reload that changes it: its open files, read so far, for the one that follows. */
 import type { FileAge } from './file_age.ts'
-import type { FollowedFile } from './followed_file.ts'
+import { closeFile, type FollowedFile } from './followed_file.ts'
 
-export class LeftFiles {
+export class LeftFiles implements Disposable {
   readonly age: FileAge
   readonly #files: readonly FollowedFile[]
   readonly #covers: (path: string) => boolean
@@ -24,5 +24,13 @@ export class LeftFiles {
     if (this.#isTaken) return []
     this.#isTaken = true
     return this.#files
+  }
+
+  /** Closes them, unless they are taken. */
+  [Symbol.dispose](): void {
+    for (const { descriptor, gzip } of this.take()) {
+      closeFile(descriptor)
+      gzip?.close()
+    }
   }
 }
