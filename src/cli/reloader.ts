@@ -32,7 +32,7 @@ export interface ReloaderWorld {
   /** Makes the rest of the program follow, before the pipeline does; throws when it cannot. */
   follow(service: ServiceSettings): Promise<void>
   /** The configuration is in use. */
-  done(read: Omit<ReloadedConfiguration, 'change'>): void
+  done(read: RunningConfiguration): void
   /** Ends a program whose reload hangs. */
   abort(): void
 }

@@ -85,14 +85,9 @@ export class Health {
 
   #look(): void {
     if (this.#looks.length >= Math.max(this.#service.hc_period, 1)) this.#looks.shift()
-    const failures = { errors: 0, retriesFailed: 0 }
-    for (const { name, type, series } of this.#metrics.families()) {
-      if (type !== 'counter') continue
-      for (const { figure } of series) {
-        if (name === 'fluentbit_output_errors_total') failures.errors += figure.value
-        if (name === 'fluentbit_output_retries_failed_total') failures.retriesFailed += figure.value
-      }
-    }
-    this.#looks.push(failures)
+    this.#looks.push({
+      errors: this.#metrics.sum('fluentbit_output_errors_total'),
+      retriesFailed: this.#metrics.sum('fluentbit_output_retries_failed_total')
+    })
   }
 }

@@ -15,7 +15,10 @@ import { storageRoute, v1Routes } from './v1.ts'
 import { v2Routes } from './v2.ts'
 
 const CONNECTIONS_MAX = 256
-const IDLE_MS_MAX = 60_000
+/** Longer than the minute that Prometheus waits between two looks, unless it is told otherwise. */
+const IDLE_MS_MAX = 90_000
+/** Short: connections that ask for nothing must not keep a probe out. */
+const HEAD_MS_MAX = 5_000
 const BODY_BYTES_MAX = 1_048_576
 const BACKLOG = 128
 const ACCEPT_MS_MAX = 10_000
@@ -117,6 +120,7 @@ export class MonitoringServer {
         tls: undefined,
         http2: true,
         idleTimeoutMs: IDLE_MS_MAX,
+        headTimeoutMs: HEAD_MS_MAX,
         bodyBytesMax: BODY_BYTES_MAX,
         connectionsMax: CONNECTIONS_MAX,
         server: {

@@ -133,6 +133,15 @@ export class MetricsRegistry implements Metrics {
     }
   }
 
+  /** The sum of all counters of a name. */
+  sum(name: string): number {
+    const family = this.#families.get(name)
+    if (family?.type !== 'counter') return 0
+    let sum = 0
+    for (const { figure } of seriesOf(family.series)) if ('value' in figure) sum += figure.value
+    return sum
+  }
+
   /** How many series a name has; 0 when there is no such name. */
   seriesCount(name: string): number {
     return this.#families.get(name)?.series.size ?? 0

@@ -4,6 +4,8 @@ import { connect as connectTo, type Socket } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { test, type TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import { until } from '../../test/harness/until.ts'
 import { certificates } from '../../test/harness/certificates.ts'
@@ -433,6 +435,18 @@ test('a connection that is silent within the body of a later request is closed',
   await until(() => talk.isClosed)
 })
 
+for (const where of ['before anything', 'within the head']) {
+  test(`with a shorter time for heads, a connection that is silent ${where} ends with it`, async t => {
+    const site = await new Site(t, { idleTimeoutMs: 600_000, headTimeoutMs: 100 }).start()
+    const lasting = site.talk(t, post('hello'))
+    await until(() => lasting.statuses.length === 1)
+    const talk = site.talk(t, SILENCES[where] ?? '')
+    await until(() => talk.isClosed)
+    // One that has had an answer may be silent for longer.
+    assert.equal(lasting.isClosed, false)
+  })
+}
+
 test('a head that comes too slowly is answered with 408', async t => {
   const site = await new Site(t, { idleTimeoutMs: 1500 }).start()
   const talk = site.talk(t, 'POST / HTTP/1.1\r\n')
@@ -775,4 +789,38 @@ test('HTTP/2: streams and connections that end at any moment cost nobody else', 
   }
   assert.equal((await ask2(site.http2(t), {}, 'hello')).body, 'hello')
   await until(() => site.server.connections === 1)
+})
+
+test('a server that was made and never started leaves nothing behind', async () => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const make = (): WeakRef<HttpHandler> => {
+    const handler = { handle: () => ({ status: 200 }) }
+    const host = {
+      log: new Logger({ sink: { colour: false, write: () => {} }, level: 'off' }),
+      clock: new FakeClock(0),
+      paused: false,
+      ready: () => undefined,
+      connectionEnded: () => undefined
+    }
+    void new HttpServer(
+      {
+        host: '127.0.0.1',
+        port: 0,
+        server: SERVER,
+        tls: undefined,
+        http2: true,
+        idleTimeoutMs: 10_000,
+        bodyBytesMax: 1000
+      },
+      host,
+      handler
+    )
+    return new WeakRef(handler)
+  }
+  const handler = make()
+  await until(() => {
+    collectGarbage()
+    return handler.deref() === undefined
+  })
 })

@@ -25,6 +25,8 @@ export interface HttpServerSettings extends ListenerSettings {
   readonly http2: boolean
   /** Longest silence of a connection, and longest time for the head of a request; 0 is no limit. */
   readonly idleTimeoutMs: number
+  /** Until the first request of a connection begins, and for the head of each; `idleTimeoutMs` unless given. */
+  readonly headTimeoutMs?: number
   /** Longest body, as it comes and expanded. */
   readonly bodyBytesMax: number
 }
@@ -163,8 +165,8 @@ export class HttpServer {
 
   /** Finds out which protocol a connection speaks. */
   #take(socket: Socket | TLSSocket): void {
-    const { idleTimeoutMs } = this.#settings
-    if (idleTimeoutMs > 0) socket.setTimeout(idleTimeoutMs, () => this.#idle(socket))
+    const { idleTimeoutMs, headTimeoutMs = idleTimeoutMs } = this.#settings
+    if (headTimeoutMs > 0) socket.setTimeout(headTimeoutMs, () => this.#idle(socket))
     const protocol = 'alpnProtocol' in socket ? socket.alpnProtocol : undefined
     if (protocol === 'h2') this.#takeHttp2(socket)
     else if (!this.#settings.http2 || typeof protocol === 'string') this.#takeHttp1(socket)
@@ -207,12 +209,13 @@ export class HttpServer {
   #newHttp1(): Http1Server {
     const {
       idleTimeoutMs,
+      headTimeoutMs = idleTimeoutMs,
       server: { keepalive }
     } = this.#settings
     const server = process.getBuiltinModule('node:http').createServer({
       maxHeaderSize: HEADER_BYTES_MAX,
       keepAliveTimeout: idleTimeoutMs,
-      headersTimeout: Math.min(idleTimeoutMs, REQUEST_MS_MAX),
+      headersTimeout: Math.min(headTimeoutMs, REQUEST_MS_MAX),
       requestTimeout: idleTimeoutMs > 0 ? REQUEST_MS_MAX : 0,
       connectionsCheckingInterval: 1000,
       requireHostHeader: false

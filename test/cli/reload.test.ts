@@ -1,8 +1,8 @@
 /** Hot reload of the program as a process: what asks for it, what it says, and what follows the configuration. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { freePort } from '../harness/peers.ts'
 import { folder, RunningProgram } from '../harness/process.ts'
@@ -202,6 +202,12 @@ test('log level and log file follow', async t => {
   agent.program.child.kill('SIGHUP')
   await agent.program.until(() => agent.read('third.log').includes('successful reload done'))
   assert.equal(agent.read('other.log').split('successful reload done').length, 2)
+  const descriptors = `/proc/${agent.program.child.pid}/fd`
+  const open = readdirSync(descriptors).map(name => basename(readlinkSync(join(descriptors, name))))
+  assert.deepEqual(
+    open.filter(name => name.endsWith('.log')),
+    ['third.log']
+  )
 })
 
 test('with hot_reload.watch a change of any file of the configuration is enough', async t => {

@@ -253,7 +253,9 @@ test('bodies of requests and connections are bounded', async t => {
     (await ask('/', 'POST', 'x'.repeat(length))).status
   assert.deepEqual([await statusOf(1_048_576), await statusOf(1_048_577)], [200, 413])
   const sockets: Socket[] = []
-  t.after(() => sockets.forEach(socket => socket.destroy()))
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+  })
   for (let n = 0; n < 257; n++) {
     const socket = connect(server.port, '127.0.0.1')
     sockets.push(socket)

@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import type { Family } from '../../src/metrics/registry.ts'
 import type { InputContext } from '../../src/plugin/context.ts'
-import { defineInput, type Plugin } from '../../src/plugin/define.ts'
+import { defineFilter, defineInput, type Plugin } from '../../src/plugin/define.ts'
 import { writeEventHeader } from '../../src/record/event.ts'
 import {
   checkConfiguration,
@@ -361,6 +361,39 @@ test('filters count the bytes of what they made of the records, and none where t
   await run.until(() => run.bodies.length === 2)
   const out = run.counter('fluentbit_output_proc_bytes_total', { name: 'collect.0' }) - before
   assert.deepEqual(bytes(), { 'modify.0': 2 * out, 'stdout.1': 0, 'grep.2': out })
+})
+
+test('a processor that throws has an error for each batch, and its records go on', async t => {
+  const broken = defineFilter({
+    name: 'broken',
+    summary: 'Throws',
+    options: {},
+    create: () => ({
+      filter() {
+        throw new Error('it is broken')
+      }
+    })
+  })
+  const text = `
+pipeline:
+  inputs:
+    - name: lib
+      tag: app
+      processors:
+        logs:
+          - name: broken
+  outputs:
+    - name: collect
+      match: app
+`
+  const run = await started(t, text, { yaml: true, plugins: [broken] })
+  run.push('app', { n: '1' }, { n: '2' })
+  run.push('app', { n: '3' })
+  run.flush()
+  await run.until(() => run.bodies.length === 3)
+  const series = 'input lib.0 broken 0 logs'
+  assert.deepEqual(values(run, 'fluentbit_processor_errors_total'), { [series]: 2 })
+  assert.deepEqual(values(run, 'fluentbit_processor_items_out_total'), { [series]: 3 })
 })
 
 test('the log is counted by level, and goes through a queue in which nothing waits', async t => {

@@ -221,9 +221,15 @@ test('contexts that cannot be read are counted and cost only themselves', async 
   await run.until(() => run.counter('spillway_dropped_records_total', labels) === 6)
   const processed = { name: 'prometheus_exporter.0' }
   assert.equal(run.counter('fluentbit_output_proc_records_total', processed), 1)
-  assert.equal(await new Exporter(run, port, []).metrics(), family('a', 'gauge', 'a 1'))
+  const exporter = new Exporter(run, port, [])
+  assert.equal(await exporter.metrics(), family('a', 'gauge', 'a 1'))
+  // Nothing that can be read takes no place.
+  input.pushAs('metrics', 'one', bad[0])
+  run.clock.advance(1000)
+  await run.until(() => run.counter('spillway_dropped_records_total', labels) === 7)
+  assert.equal(await exporter.metrics(), family('a', 'gauge', 'a 1'))
   assert.deepEqual(
-    run.log.filter(line => line.includes('[error]')),
+    [...new Set(run.log)].filter(line => line.includes('[error]')),
     [
       '[error] [output:prometheus_exporter:prometheus_exporter.0] could not process metrics payload: Cannot read metrics at byte 0: metrics is of type integer: wanted array'
     ]
