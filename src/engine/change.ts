@@ -17,6 +17,8 @@ export interface ChangeWorld {
   readonly clock: Clock
   /** Has the pipeline work with another layout, from one event to the next. Throws before anything has changed. */
   switchTo(layout: Layout): void
+  /** The same for one that has run before, whatever the disk says. */
+  switchBack(layout: Layout): void
   /** Takes charge of what ends in its own time, also when the program stops meanwhile. */
   inputLeaves(runtime: InputRuntime, done: () => void): void
   outputLeaves(runtime: OutputRuntime, done: () => void): void
@@ -168,12 +170,27 @@ export class Change {
 
   /** What outputs have not delivered goes to those that follow them; others deliver it themselves. */
   #outputsLeave(gone: readonly OutputPlace[], followers: readonly OutputPlace[]): void {
-    const followed = successors(gone, followers, isSameOutput)
+    const followed = successors(gone, followers, (a, b) => this.#isSameOutput(a, b))
     for (const place of gone) {
       const successor = followed.get(place)
       if (successor !== undefined) place.runtime.handOver(successor.runtime)
       this.#world.outputLeaves(place.runtime, () => place.metrics.release())
     }
+  }
+
+  /** Under its alias, or with the same properties; a number alone says who it is while none is missing. */
+  #isSameOutput({ spec: a }: OutputPlace, { spec: b }: OutputPlace): boolean {
+    if (a.plugin.name !== b.plugin.name) return false
+    if (textOf(a) === textOf(b)) return true
+    return labelOf(a) === labelOf(b) && (a.alias !== undefined || this.#keepsOrder)
+  }
+
+  /** True when outputs have been changed and added at the end, as far as their plugins tell: none is missing. */
+  get #keepsOrder(): boolean {
+    const [old, next] = [this.#old, this.#next].map(({ spec }) =>
+      spec.outputs.map(({ plugin }) => plugin.name)
+    )
+    return old.every((name, index) => next[index] === name)
   }
 
   #inputLeaves({ runtime, emitters, metrics }: InputPlace): void {
@@ -186,8 +203,8 @@ export class Change {
     }
   }
 
-  #filterLeaves({ runtime, emitters, metrics }: FilterPlace): void {
-    void this.#attempt(() => runtime.filter.stop?.())
+  #filterLeaves({ runtime, emitters, metrics }: FilterPlace, wasStarted = true): void {
+    if (wasStarted) void this.#attempt(() => runtime.filter.stop?.())
     let open = emitters.length
     if (open === 0) metrics.release()
     for (const { input } of emitters) {
@@ -210,7 +227,7 @@ export class Change {
       if (this.#started.has(place)) await this.#attempt(() => place.runtime.stop())
     }
     const before = this.#renewed()
-    if (hasSwitched || this.#stopped.size > 0) this.#world.switchTo(before)
+    if (hasSwitched || this.#stopped.size > 0) this.#world.switchBack(before)
     await this.#restart(before)
     this.#dismiss(before)
   }
@@ -252,7 +269,9 @@ export class Change {
   #dismiss(before: Layout): void {
     this.#outputsLeave(this.#outputs.added, before.outputPlaces)
     for (const place of this.#inputs.added) this.#inputLeaves(place)
-    for (const place of this.#filters.added) this.#filterLeaves(place)
+    for (const place of this.#filters.added) {
+      this.#filterLeaves(place, this.#started.has(place))
+    }
   }
 
   async #attempt(stop: () => void | Promise<void>): Promise<void> {
@@ -316,12 +335,6 @@ function hasSamePlugin(
   { spec: b }: Place<InstanceSpec, unknown>
 ): boolean {
   return a.plugin.name === b.plugin.name
-}
-
-/** With the same properties under another number, or of the same name: anything else may send elsewhere. */
-function isSameOutput(a: OutputPlace, b: OutputPlace): boolean {
-  const isAlike = labelOf(a.spec) === labelOf(b.spec) || textOf(a.spec) === textOf(b.spec)
-  return hasSamePlugin(a, b) && isAlike
 }
 
 /** The properties of an instance; its print has keys of the service section too. */

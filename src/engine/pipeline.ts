@@ -170,6 +170,7 @@ export class Pipeline {
       log,
       clock,
       switchTo: layout => this.#switchTo(layout),
+      switchBack: layout => this.#switchTo(layout, true),
       inputLeaves: (runtime, done) => this.#inputLeaves(runtime, done),
       outputLeaves: (runtime, done) => this.#outputLeaves(runtime, done)
     })
@@ -270,7 +271,7 @@ export class Pipeline {
   }
 
   /** From here on, events go the ways of another configuration; open chunks go the old ones. */
-  #switchTo(layout: Layout): void {
+  #switchTo(layout: Layout, isForced = false): void {
     const { service } = layout.spec
     this.#flush()
     const before = this.storage.use(service)
@@ -281,8 +282,11 @@ export class Pipeline {
       if (isNewPath) found = this.#openStorage(layout)
       else this.storage.store?.open(layout.inputNames)
     } catch (error) {
-      this.storage.use(before)
-      throw error
+      if (!isForced) {
+        this.storage.use(before)
+        throw error
+      }
+      this.#world.log.error(`[storage] cannot make folders: ${systemError(error).text}`)
     }
     this.#layout = layout
     this.#emitters.use(layout.emitters)

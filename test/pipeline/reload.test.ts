@@ -218,6 +218,32 @@ test('an output with other settings takes over what the old one could not delive
   assertBalanced(run)
 })
 
+for (const [what, next, taker] of [
+  ['changed', target('b2') + target('c'), 'b2'],
+  ['changed while another one is added behind it', target('b2') + target('c') + target('d'), 'b2'],
+  ['gone, and another one has its number now', target('c2'), 'bad']
+] as const) {
+  test(`what waits for an output without alias, ${what}, goes to ${taker}`, async () => {
+    const calls: Calls = []
+    let isUp = false
+    const run = await startPipeline(LIB + target('bad') + target('c'), {
+      plugins: plugins(calls, { bad: () => (isUp ? OK : retry('asked to')) })
+    })
+    run.push('app', { n: 1 })
+    run.flush()
+    await run.reload(LIB + next)
+    isUp = true
+    run.clock.advance(20_000)
+    await turns()
+    assert.deepEqual(
+      calls.filter(call => call.includes(' ok ')),
+      ['c ok 1', `${taker} ok 1`]
+    )
+    await run.stop()
+    assertBalanced(run)
+  })
+}
+
 test('a delivery that is under way ends at the old output; if it fails, the new one has it', async () => {
   const calls: Calls = []
   const answers = [Promise.withResolvers<Delivery>(), Promise.withResolvers<Delivery>()]
