@@ -16,7 +16,8 @@ import type { Delivery } from './delivery.ts'
 
 export interface Input {
   /**
-   * Begins to read. A failure to begin is thrown and stops the start of the program.
+   * Begins to read. A failure to begin is thrown and stops the start of the program, or the reload; what it has opened
+   * by then it closes.
    *
    * @param left At a reload, what `handOver` of the instance gave that this one follows, which had other settings.
    */
@@ -28,8 +29,8 @@ export interface Input {
   stop?(): void | Promise<void>
   /**
    * Called instead of `stop` when a reload changes the settings of the instance: stops, and gives what the instance after
-   * it needs to go on without a gap and without reading anything twice, which is disposed of if none follows. An input that keeps a position and has no
-   * `handOver` is stopped when its events are settled.
+   * it needs to go on without a gap and without reading anything twice. It is disposed of if none follows. An input that
+   * keeps a position and has no `handOver` is stopped when its events are settled.
    */
   handOver?(): unknown
 }

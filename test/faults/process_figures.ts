@@ -19,8 +19,12 @@ export interface Sample extends Figures {
   readonly at: number
 }
 
-/** What may be added in a long run; how many rotated files are followed depends on the load. */
-export const TOLERANCE: Figures = { rss: 30, files: 24, threads: 2 }
+/**
+ * What may be added in a long run. How many files are followed, and by how many threads that are about to end, depends on
+ * the load; memory comes and goes by 30 MB and reaches its height after some hundred reloads, in buffers of the largest
+ * backlog so far. What is forgotten at each reload is more: an output with its threads has 2 MB.
+ */
+const TOLERANCE: Figures = { rss: 80, files: 24, threads: 2 }
 
 /** The medians of some looks at a process. */
 export async function sampleProcess(pid: number, at: number): Promise<Sample> {
