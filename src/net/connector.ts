@@ -5,7 +5,7 @@
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import { connect, isIP, type Socket } from 'node:net'
-import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { addressOrder, hostAndPort } from './address.ts'
@@ -172,6 +172,7 @@ async function shakeHands(
 ): Promise<TLSSocket> {
   const { verify, verifyHostname, serverName } = files.settings
   const name = serverName ?? host
+  const { connect: connectTls, checkServerIdentity } = process.getBuiltinModule('node:tls')
   const secured = connectTls({
     socket,
     secureContext: files.current.context,

@@ -5,12 +5,7 @@
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import {
-  createServer as createTlsServer,
-  type SecureContextOptions,
-  type Server as TlsServer,
-  type TLSSocket
-} from 'node:tls'
+import type { SecureContextOptions, Server as TlsServer, TLSSocket } from 'node:tls'
 import type { Clock, Timer } from '../base/clock.ts'
 import { CONNECTIONS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
@@ -207,7 +202,7 @@ export class SocketListener {
     const { log, clock } = this.#host
     const { alpn, server: limits } = this.#settings
     const files = new TlsFiles(settings, log, clock)
-    const server = createTlsServer({
+    const server = process.getBuiltinModule('node:tls').createServer({
       requestCert: settings.verifyClient,
       rejectUnauthorized: settings.verifyClient,
       ...(limits.acceptTimeoutMs > 0 ? { handshakeTimeout: limits.acceptTimeoutMs } : {}),
