@@ -83,11 +83,10 @@ export class Change {
       for (const place of this.#filters.added) {
         await this.#start(place, () => place.runtime.filter.start?.())
       }
+      await this.#settle(this.#inputs.gone)
       for (const place of this.#outputs.gone)
         if (isListening(place)) await this.#stopListening(place)
-      // Those that take long go first: the others read on meanwhile.
-      const waits = this.#inputs.gone.toSorted((a, b) => Number(mustWait(b)) - Number(mustWait(a)))
-      for (const place of waits) await this.#stopInput(place)
+      for (const place of this.#inputs.gone) await this.#stopInput(place)
       this.#world.switchTo(this.#next)
       hasSwitched = true
       for (const place of this.#outputs.added) {
@@ -124,22 +123,24 @@ export class Change {
     await runtime.drain()
     runtime.cancelTimers()
     runtime.flush()
-    if (mustWait(place)) await this.#settled(runtime)
     this.#left.set(place, await runtime.handOver())
     // What it had left.
     runtime.flush()
   }
 
   /**
-   * Waits until all events of an input are settled: then its position is what it has read. After `grace` seconds it ends
-   * all the same, and what is not settled by then is read again.
+   * Waits until the events of inputs are settled that go on from what their receipts say: what is not would be read again.
+   *
+   * @throws {Error} When that takes longer than `grace`.
    */
-  async #settled(runtime: InputRuntime): Promise<void> {
+  async #settle(places: readonly InputPlace[]): Promise<void> {
     const { grace } = this.#old.spec.service
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = grace < 0 ? undefined : this.#world.clock.after(grace * 1000, resolve)
-    await Promise.race([runtime.received(), promise])
-    timer?.cancel()
+    for (const { runtime } of places) {
+      if (!runtime.countsReceipts || (await runtime.settle(grace * 1000))) continue
+      throw new Error(
+        `input ${runtime.label} has events that no output has taken for ${grace} seconds`
+      )
+    }
   }
 
   /** For inputs that are to start, those that have left something for them. */
@@ -216,8 +217,12 @@ export class Change {
 
   /** Ends what has been started and starts again what has been stopped. */
   async #undo(hasSwitched: boolean): Promise<void> {
+    for (const { runtime } of this.#inputs.gone) runtime.unsettle()
     for (const place of this.#inputs.added) {
-      if (this.#started.has(place)) await this.#attempt(() => this.#stopInput(place))
+      if (this.#started.has(place)) {
+        await this.#attempt(() => this.#settle([place]))
+        await this.#attempt(() => this.#stopInput(place))
+      }
       // One that does not start may have set some.
       place.runtime.cancelTimers()
       place.runtime.flush()
@@ -344,11 +349,6 @@ function textOf({ written }: InstanceSpec): string {
 
 function isDisposable(left: unknown): left is Disposable {
   return typeof left === 'object' && left !== null && Symbol.dispose in left
-}
-
-/** An input that goes on from what its receipts say, and can hand over nothing else. */
-function mustWait({ runtime }: InputPlace): boolean {
-  return runtime.countsReceipts
 }
 
 /** An output that others connect to cannot be there twice. */

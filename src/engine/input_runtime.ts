@@ -300,12 +300,27 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
     return undefined
   }
 
-  /** Resolves when all receipts are due: what keeps its position and cannot hand over more has to wait for that. */
-  async received(): Promise<void> {
-    if (this.#receipts === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#allReceived = resolve
-    await promise
+  /**
+   * Holds the input back until all its receipts are due, which one that keeps its position and cannot hand over more has
+   * to wait for; gives whether they are within `limitMs`, negative for any time.
+   */
+  async settle(limitMs: number): Promise<boolean> {
+    this.#pauses.pause('reload', 'its events are to be settled')
+    await this.drain()
+    this.flush()
+    if (this.#receipts === 0) return true
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    this.#allReceived = () => resolve(true)
+    const limit = limitMs < 0 ? undefined : this.#world.clock.after(limitMs, () => resolve(false))
+    const isSettled = await promise
+    limit?.cancel()
+    this.#allReceived = undefined
+    return isSettled
+  }
+
+  /** Goes on after `settle`. */
+  unsettle(): void {
+    this.#pauses.resume('reload', 'it stays as it is')
   }
 
   /** Stays with a new configuration: under another number, and with other outputs behind its routes. */

@@ -7,9 +7,10 @@ import type { Input } from '../plugin/define.ts'
  * - `chunks`: `storage.max_chunks_up` with `storage.pause_on_chunks_overlimit`.
  * - `rate`: `rate_gate`.
  * - `disk`: the disk takes nothing.
+ * - `reload`: its events are to be settled before it is made anew.
  * - `stop`: the engine is stopping.
  */
-export type PauseReason = 'memory' | 'chunks' | 'rate' | 'disk' | 'stop'
+export type PauseReason = 'memory' | 'chunks' | 'rate' | 'disk' | 'reload' | 'stop'
 
 /** An input as the engine runs it: one in a thread may have events on their way. */
 export interface RunningInput extends Input {

@@ -141,6 +141,62 @@ test('an input that keeps a position ends when emitters have delivered its event
   await run.stop()
 })
 
+test('an input that keeps a position stays as it is while its events cannot be delivered', async () => {
+  const calls: string[] = []
+  let isUp = false
+  let emit: (() => void) | undefined
+  const source = defineInput({
+    name: 'source',
+    summary: 'Sends events with a receipt',
+    receipts: 'position',
+    options: SETTING,
+    create: ({ setting }, context) => ({
+      start: () => {
+        calls.push(`start ${setting}`)
+        emit = () => {
+          const sink = context.sink('source')
+          sink.writer.raw(Buffer.from('9292cf00000000000000008081a161a178', 'hex'), 0, 17)
+          sink.commit(1, () => calls.push('receipt'))
+        }
+      },
+      pause: () => void calls.push('pause'),
+      resume: () => void calls.push('resume'),
+      stop: () => void calls.push(`stop ${setting}`)
+    })
+  })
+  const target = defineOutput({
+    name: 'target',
+    summary: 'Answers as it is told to',
+    options: SETTING,
+    create: () => ({ flush: () => (isUp ? OK : retry('asked to')) })
+  })
+  const config = (setting: string): string =>
+    `[INPUT]\n    name source\n    setting ${setting}\n[OUTPUT]\n    name target\n    match *\n    retry_limit no_limits\n`
+  const run = await startPipeline(config('a'), { plugins: [source, target] })
+  emit?.()
+  run.flush()
+  await turns()
+  let failure: unknown
+  const reloaded = run.reload(config('b')).catch((error: unknown) => (failure = error))
+  await run.until(() => {
+    run.clock.advance(1000)
+    return failure !== undefined
+  })
+  await reloaded
+  assert.match(String(failure), /input source\.0 has events that no output has taken for 5 seconds/)
+  assert.deepEqual(calls, ['start a', 'pause', 'resume'])
+  isUp = true
+  emit?.()
+  await run.until(() => {
+    run.clock.advance(1000)
+    return run.pipeline.pendingTasks === 0
+  })
+  assert.deepEqual(calls.slice(3), ['receipt', 'receipt'])
+  await run.reload(config('b'))
+  assert.deepEqual(calls.slice(5), ['pause', 'stop a', 'start b'])
+  await run.stop()
+})
+
 /** An output whose first answer of each instance comes when it is told to. */
 function slowOutput(calls: string[], answers: Record<string, Promise<Delivery>>): Plugin {
   return defineOutput({
