@@ -9,7 +9,8 @@ import type { Http2Server, Http2Stream, ServerHttp2Session, ServerHttp2Stream } 
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { allocateLasting } from '../codec/byte_kernel.ts'
-import { type Compression, CompressionError, expand } from '../codec/compression.ts'
+import type { Compression } from '../codec/compression.ts'
+import { CompressionError } from '../codec/compression_error.ts'
 import {
   Http1Incoming,
   Http2Incoming,
@@ -369,6 +370,8 @@ export class HttpServer {
     }
     try {
       const { bodyBytesMax } = this.#settings
+      // Much code, for those who compress.
+      const { expand } = await import('../codec/compression.ts')
       const expanded = await expand(encoding, Buffer.concat(pieces), bodyBytesMax)
       return await this.#handler.handle({ ...head, body: join([expanded], expanded.length) })
     } catch (cause) {
