@@ -21,6 +21,11 @@ class Agent {
     file = 'a.conf'
   ) {
     this.#file = file
+    // Before its folder is removed, which it writes to.
+    t.after(async () => {
+      this.program.child.kill('SIGKILL')
+      await this.program.ended
+    })
     this.folder = folder(t, { ...files, [file]: configuration })
     this.program = new RunningProgram(t, this.folder, ['-c', file, ...args])
   }
