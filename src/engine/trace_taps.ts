@@ -9,6 +9,7 @@
 import { TRACE_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { Diagnostics, type Location } from '../config/diagnostics.ts'
+import { emptyDocument } from '../config/draft.ts'
 import type { ConfigDocument, MapEntry, Section, SectionKind } from '../config/model.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import { MetricsRegistry } from '../metrics/registry.ts'
@@ -223,20 +224,7 @@ function traceEmitter(take: (context: InputContext) => void): InputPlugin {
 
 const AT: Location = { file: 'chunk trace', line: 1, column: 1 }
 
-const NOTHING: ConfigDocument = {
-  env: [],
-  service: [],
-  customs: [],
-  inputs: [],
-  filters: [],
-  outputs: [],
-  parsers: [],
-  multilineParsers: [],
-  streamTasks: [],
-  upstreams: [],
-  plugins: [],
-  others: []
-}
+const NOTHING: ConfigDocument = emptyDocument()
 
 function section(kind: SectionKind, properties: TapRequest['properties']): Section {
   return { kind, title: kind, at: AT, entries: entriesOf(properties), groups: [] }

@@ -53,6 +53,16 @@ export type NumberFamily = FamilyParts &
 
 export type MetricKind = MetricFamily['kind']
 
+/** The order in which texts show families. */
+export const SHOWN_KINDS: readonly MetricKind[] = [
+  'counter',
+  'gauge',
+  'summary',
+  'histogram',
+  'exp_histogram',
+  'untyped'
+]
+
 /** Whether values count since the last sample or since the beginning. */
 export type Aggregation = 'unspecified' | 'delta' | 'cumulative'
 

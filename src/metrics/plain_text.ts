@@ -16,21 +16,11 @@ import {
   type HistogramSample,
   type Metadata,
   type MetricFamily,
-  type MetricKind,
   type SampleParts,
+  SHOWN_KINDS,
   type StaticLabels,
   type SummarySample
 } from './model.ts'
-
-/** The order of families in the text. */
-const SHOWN: readonly MetricKind[] = [
-  'counter',
-  'gauge',
-  'summary',
-  'histogram',
-  'exp_histogram',
-  'untyped'
-]
 
 const NANOS_PER_SECOND = 1_000_000_000n
 
@@ -47,7 +37,7 @@ export function plainText(
   options: PlainTextOptions = {}
 ): string {
   const lines = new Lines(options)
-  for (const family of byKind(families, SHOWN)) lines.family(family)
+  for (const family of byKind(families, SHOWN_KINDS)) lines.family(family)
   return lines.text
 }
 

@@ -10,22 +10,12 @@ import {
   fullName,
   type HistogramSample,
   type MetricFamily,
-  type MetricKind,
   type NumberFamily,
   type SampleParts,
+  SHOWN_KINDS,
   type StaticLabels,
   type SummarySample
 } from './model.ts'
-
-/** The order of families in the text. */
-const SHOWN: readonly MetricKind[] = [
-  'counter',
-  'gauge',
-  'summary',
-  'histogram',
-  'exp_histogram',
-  'untyped'
-]
 
 const ESCAPED_IN_HELP = /[\\\n]/g
 const ESCAPED_IN_LABEL = /[\\\n"]/g
@@ -44,7 +34,7 @@ export function prometheusText(
   options: PrometheusTextOptions
 ): string {
   const page = new Page(options)
-  for (const family of byKind(families, SHOWN)) {
+  for (const family of byKind(families, SHOWN_KINDS)) {
     if (family.samples.length > 0) page.family(family)
   }
   return page.text

@@ -85,33 +85,47 @@ test('inputs that change and change places go on with their own files', async t 
 
 const SETTING = { setting: text({ default: '', doc: 'Anything' }) }
 
-test('an input that keeps a position ends when emitters have delivered its events too', async () => {
-  const calls: string[] = []
-  let isUp = false
-  let emit: (() => void) | undefined
-  const source = defineInput({
-    name: 'source',
-    summary: 'Sends one event with a receipt',
-    receipts: 'position',
-    options: SETTING,
-    create: (_, context) => ({
-      start: () => {
-        emit = () => {
-          const sink = context.sink('source')
-          // [[0, {}], {"a": "x"}]
-          sink.writer.raw(Buffer.from('9292cf00000000000000008081a161a178', 'hex'), 0, 17)
-          sink.commit(1, () => calls.push('receipt'))
-        }
-      },
-      stop: () => void calls.push('stop')
+/** An input that sends an event with a receipt when it is told to, and an output that is down until it is told not to be. */
+class Position {
+  /** What the input was told, and when its receipts were due. */
+  readonly calls: string[] = []
+  isUp = false
+  emit: () => void = () => assert.fail('the input has not started')
+
+  get plugins(): Plugin[] {
+    const { calls } = this
+    const source = defineInput({
+      name: 'source',
+      summary: 'Sends events with a receipt',
+      receipts: 'position',
+      options: SETTING,
+      create: ({ setting }, context) => ({
+        start: () => {
+          calls.push(`start ${setting}`)
+          this.emit = () => {
+            const sink = context.sink('source')
+            // [[0, {}], {"a": "x"}]
+            sink.writer.raw(Buffer.from('9292cf00000000000000008081a161a178', 'hex'), 0, 17)
+            sink.commit(1, () => calls.push('receipt'))
+          }
+        },
+        pause: () => void calls.push('pause'),
+        resume: () => void calls.push('resume'),
+        stop: () => void calls.push(`stop ${setting}`)
+      })
     })
-  })
-  const target = defineOutput({
-    name: 'target',
-    summary: 'Answers as it is told to',
-    options: SETTING,
-    create: () => ({ flush: () => (isUp ? OK : retry('asked to')) })
-  })
+    const target = defineOutput({
+      name: 'target',
+      summary: 'Answers as it is told to',
+      options: SETTING,
+      create: () => ({ flush: () => (this.isUp ? OK : retry('asked to')) })
+    })
+    return [source, target]
+  }
+}
+
+test('an input that keeps a position ends when emitters have delivered its events too', async () => {
+  const position = new Position()
   const others = `
 [FILTER]
     name  rewrite_tag
@@ -124,56 +138,29 @@ test('an input that keeps a position ends when emitters have delivered its event
 `
   const config = (setting: string): string =>
     `[SERVICE]\n    grace 60\n[INPUT]\n    name source\n    setting ${setting}\n    tag source\n${others}`
-  const run = await startPipeline(config('a'), { plugins: [source, target] })
-  emit?.()
+  const run = await startPipeline(config('a'), { plugins: position.plugins })
+  position.emit()
   run.flush()
   await turns()
   const reloaded = run.reload(config('b'))
   await turns()
-  assert.deepEqual(calls, [])
-  isUp = true
+  assert.deepEqual(position.calls, ['start a', 'pause'])
+  position.isUp = true
   await run.until(() => {
     run.clock.advance(1000)
-    return calls.length === 2
+    return position.calls.length === 5
   })
   await reloaded
-  assert.deepEqual(calls, ['receipt', 'stop'])
+  assert.deepEqual(position.calls, ['start a', 'pause', 'receipt', 'stop a', 'start b'])
   await run.stop()
 })
 
 test('an input that keeps a position stays as it is while its events cannot be delivered', async () => {
-  const calls: string[] = []
-  let isUp = false
-  let emit: (() => void) | undefined
-  const source = defineInput({
-    name: 'source',
-    summary: 'Sends events with a receipt',
-    receipts: 'position',
-    options: SETTING,
-    create: ({ setting }, context) => ({
-      start: () => {
-        calls.push(`start ${setting}`)
-        emit = () => {
-          const sink = context.sink('source')
-          sink.writer.raw(Buffer.from('9292cf00000000000000008081a161a178', 'hex'), 0, 17)
-          sink.commit(1, () => calls.push('receipt'))
-        }
-      },
-      pause: () => void calls.push('pause'),
-      resume: () => void calls.push('resume'),
-      stop: () => void calls.push(`stop ${setting}`)
-    })
-  })
-  const target = defineOutput({
-    name: 'target',
-    summary: 'Answers as it is told to',
-    options: SETTING,
-    create: () => ({ flush: () => (isUp ? OK : retry('asked to')) })
-  })
+  const position = new Position()
   const config = (setting: string): string =>
     `[INPUT]\n    name source\n    setting ${setting}\n[OUTPUT]\n    name target\n    match *\n    retry_limit no_limits\n`
-  const run = await startPipeline(config('a'), { plugins: [source, target] })
-  emit?.()
+  const run = await startPipeline(config('a'), { plugins: position.plugins })
+  position.emit()
   run.flush()
   await turns()
   let failure: unknown
@@ -184,16 +171,16 @@ test('an input that keeps a position stays as it is while its events cannot be d
   })
   await reloaded
   assert.match(String(failure), /input source\.0 has events that no output has taken for 5 seconds/)
-  assert.deepEqual(calls, ['start a', 'pause', 'resume'])
-  isUp = true
-  emit?.()
+  assert.deepEqual(position.calls, ['start a', 'pause', 'resume'])
+  position.isUp = true
+  position.emit()
   await run.until(() => {
     run.clock.advance(1000)
     return run.pipeline.pendingTasks === 0
   })
-  assert.deepEqual(calls.slice(3), ['receipt', 'receipt'])
+  assert.deepEqual(position.calls.slice(3), ['receipt', 'receipt'])
   await run.reload(config('b'))
-  assert.deepEqual(calls.slice(5), ['pause', 'stop a', 'start b'])
+  assert.deepEqual(position.calls.slice(5), ['pause', 'stop a', 'start b'])
   await run.stop()
 })
 
