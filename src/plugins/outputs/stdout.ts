@@ -31,7 +31,6 @@ import {
   reportJsonDate,
   writeJsonPieces
 } from '../common/json_format.ts'
-import { metricsText, readMetricsChunk } from '../common/metrics_chunk.ts'
 import { Printer } from '../common/printer.ts'
 
 export const stdout = defineOutput({
@@ -51,7 +50,7 @@ export const stdout = defineOutput({
         }
         reportJsonDate(values, context.log)
       },
-      flush(chunk: ChunkView): Delivery {
+      flush(chunk: ChunkView): Delivery | Promise<Delivery> {
         if (chunk.signal === 'metrics') return printMetrics(chunk)
         const delivery = printer.pieces(take => write(chunk, take))
         out.clear()
@@ -59,7 +58,9 @@ export const stdout = defineOutput({
       }
     }
 
-    function printMetrics(chunk: ChunkView): Delivery {
+    async function printMetrics(chunk: ChunkView): Promise<Delivery> {
+      // Much code, for those who have metrics.
+      const { metricsText, readMetricsChunk } = await import('../common/metrics_chunk.ts')
       const { contexts, answer } = readMetricsChunk(chunk, context)
       const printed = printer.print(metricsText(contexts))
       return printed === OK ? answer : printed

@@ -27,7 +27,6 @@ import {
 } from '../../../plugin/delivery.ts'
 import { compileTemplate } from '../../../record/accessor.ts'
 import { type AppendFile, openAppendFile } from '../../common/append_file.ts'
-import { metricsText, readMetricsChunk } from '../../common/metrics_chunk.ts'
 import { Destinations, isDynamic, joinPath, type Sorted, sortByFile } from './destinations.ts'
 import { Csv, type LineFormat, Ltsv, PlainJson, RawEvents, TagTimeJson } from './formats.ts'
 import { AllEvents, PART_BYTES, type PartSource, RawBytes, SomeEvents } from './parts.ts'
@@ -147,6 +146,8 @@ class FileOutput implements Output {
       fallback_path: fallbackPath,
       fallback_file: fallbackFile
     } = this.#values
+    // Much code, for those who have metrics.
+    const { metricsText, readMetricsChunk } = await import('../../common/metrics_chunk.ts')
     const { contexts, answer } = readMetricsChunk(chunk, this.#context)
     const target =
       this.#destinations === undefined
