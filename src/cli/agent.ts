@@ -16,7 +16,6 @@ import {
 } from '../base/log.ts'
 import { FLUENT_BIT_VERSION, VERSION } from '../base/version.ts'
 import { ConfigError, type Diagnostic, Diagnostics, formatLocation } from '../config/diagnostics.ts'
-import type { ConfigDocument } from '../config/model.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
 import { registerProgramMetrics } from '../engine/program_metrics.ts'
@@ -34,6 +33,7 @@ import {
   type ConfigurationSource,
   type ConfigurationWorld,
   exitCodeOf,
+  type KnownConfiguration,
   loadConfiguration,
   type LoadedConfiguration,
   type ReloadedConfiguration,
@@ -184,7 +184,7 @@ class Agent {
       log,
       clock: systemClock,
       pipeline,
-      read: (diagnostics, document) => this.#readAgain(pipeline, diagnostics, document),
+      read: (diagnostics, known) => this.#readAgain(pipeline, diagnostics, known),
       report: diagnostics => this.#report(diagnostics),
       follow: next => this.#monitor(pipeline, next, taps, reloader),
       done: next => {
@@ -229,7 +229,7 @@ class Agent {
   async #readAgain(
     pipeline: Pipeline,
     diagnostics: Diagnostics,
-    document: ConfigDocument | undefined
+    known: KnownConfiguration | undefined
   ): Promise<Reread> {
     const catalog = this.#parts.catalog.renewed()
     try {
@@ -238,7 +238,7 @@ class Agent {
       diagnostics.capture(error)
     }
     const world = this.#world(catalog)
-    const source = { ...this.#source, document }
+    const source = { ...this.#source, known }
     return { ...(await reloadConfiguration(pipeline, source, world, diagnostics)), catalog }
   }
 

@@ -2,6 +2,7 @@
  * From what the user gave (a file, the command line) to a pipeline that is checked and ready to start.
  * Source of the order: Fluent Bit 5.1.1 src/fluent-bit.c flb_main_run(), src/flb_engine.c; reference section 1.1.
  */
+import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import type { Clock } from '../base/clock.ts'
@@ -30,6 +31,13 @@ import type { TextOutput } from '../plugin/context.ts'
 import type { Disk } from '../storage/disk.ts'
 import { WorkerHost } from './thread_host.ts'
 
+/** What has been read before, when only values of `env` may have changed. */
+export interface KnownConfiguration {
+  readonly document: ConfigDocument
+  /** Of `env`, as they are now. */
+  readonly variables: Environment['variables']
+}
+
 /** What the configuration comes from. */
 export interface ConfigurationSource {
   /** `-c`, as given; undefined when there is none. */
@@ -37,7 +45,7 @@ export interface ConfigurationSource {
   /** What the command line configures. */
   readonly commandLine: ConfigDocument | undefined
   /** What both of them say, where that has been read before and is not to be read again. */
-  readonly document?: ConfigDocument | undefined
+  readonly known?: KnownConfiguration | undefined
   readonly workingDirectory: string
   readonly processEnvironment: Readonly<Record<string, string | undefined>>
 }
@@ -93,8 +101,23 @@ export async function reloadConfiguration(
   world: ConfigurationWorld,
   diagnostics: Diagnostics
 ): Promise<ReloadedConfiguration> {
+  const { file, known, workingDirectory } = source
+  if (file !== undefined && known === undefined && isEmpty(resolve(workingDirectory, file))) {
+    // It would end everything, and with `hot_reload` and `hot_reload.watch` the way back.
+    const message = `Cannot go on with "${file}": it is empty, as a file is that is being written`
+    diagnostics.error('CFG_FILE_UNREADABLE', message)
+  }
   const read = await readAll(source, world, diagnostics)
   return { ...read, change: pipeline.prepare(read.spec, read.world, diagnostics) }
+}
+
+function isEmpty(path: string): boolean {
+  try {
+    return statSync(path).size === 0
+  } catch {
+    // Whoever reads it says why it cannot be read.
+    return false
+  }
 }
 
 async function readAll(
@@ -106,7 +129,7 @@ async function readAll(
   const sources = new Set<string>()
   const options = { workingDirectory, diagnostics, sources }
   const document =
-    source.document ??
+    source.known?.document ??
     merge([
       ...(source.commandLine === undefined ? [] : [source.commandLine]),
       ...(file === undefined ? [] : [readConfiguration(file, options)])
@@ -117,6 +140,7 @@ async function readAll(
     hostname: hostname(),
     now: world.clock.now,
     diagnostics,
+    ...(source.known === undefined ? {} : { variables: source.known.variables }),
     onRefreshFailure: message => world.log.warn(`[env] ${message}`)
   })
   const baseDirectory =

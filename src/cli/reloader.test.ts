@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { FakeClock } from '../../test/harness/fake_clock.ts'
 import { Logger } from '../base/log.ts'
@@ -7,9 +10,12 @@ import { Reloader, type ReloaderWorld, type RunningConfiguration } from './reloa
 /** A program whose configuration is always the same. */
 class Program {
   readonly calls: string[] = []
+  readonly clock = new FakeClock(0)
   isStopping = false
   /** Called while the configuration is read. */
   whileReading: () => void = () => {}
+  change: () => void = () => this.calls.push('change')
+  follow: () => void = () => {}
   readonly running = {
     sources: new Set<string>(),
     service: { hot_reload: true, 'hot_reload.timeout': 0 },
@@ -22,12 +28,12 @@ class Program {
     const change = { summary: 'nothing', discard: () => this.calls.push('discard') }
     const pipeline = {
       service: this.running.service,
-      change: () => void this.calls.push('change')
+      change: () => this.change()
     }
     Object.defineProperty(pipeline, 'isStopping', { get: () => this.isStopping })
     this.reloader = new Reloader({
       log: new Logger({ sink: { colour: false, write: () => {} }, level: 'off' }),
-      clock: new FakeClock(0),
+      clock: this.clock,
       pipeline,
       read: () => {
         this.calls.push('read')
@@ -35,7 +41,7 @@ class Program {
         return { ...this.running, change }
       },
       report: () => true,
-      follow: () => undefined,
+      follow: () => this.follow(),
       done: () => this.calls.push('done'),
       abort: () => undefined
     } as unknown as ReloaderWorld)
@@ -65,4 +71,47 @@ test('nothing changes any more in a program that was told to stop while it read'
   reloader.request()
   await turns()
   assert.deepEqual(calls, ['read', 'discard'])
+})
+
+test('a file that changes while it is read is read once more', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'spillway-reloader-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'a.conf')
+  writeFileSync(file, 'one')
+  const program = new Program()
+  const { reloader, running, calls, clock } = program
+  ;(running.sources as Set<string>).add(file)
+  Object.assign(running.service, { 'hot_reload.watch': true })
+  reloader.start(running)
+  program.whileReading = () => {
+    if (calls.length > 1) return
+    writeFileSync(file, 'another')
+    clock.advance(1000)
+    clock.advance(1000)
+  }
+  reloader.request()
+  await turns()
+  reloader.stop()
+  assert.deepEqual(calls, ['read', 'change', 'done', 'read', 'change', 'done'])
+})
+
+test('a monitoring server that cannot go back does not end the program', async () => {
+  const program = new Program()
+  const { reloader, running, calls } = program
+  program.change = () => {
+    throw new Error('a port is taken')
+  }
+  program.follow = () => {
+    calls.push('follow')
+    if (calls.length > 2) throw new Error('its port is taken too')
+  }
+  reloader.start(running)
+  reloader.request()
+  await turns()
+  assert.deepEqual(calls, ['read', 'follow', 'follow'])
+  program.follow = () => undefined
+  program.change = () => undefined
+  assert.equal(reloader.request(), 'started')
+  await turns()
+  assert.equal(reloader.count, 1)
 })

@@ -8,10 +8,9 @@ import { threadId } from 'node:worker_threads'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { Diagnostics } from '../config/diagnostics.ts'
-import type { ConfigDocument } from '../config/model.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Pipeline } from '../engine/pipeline.ts'
-import type { ReloadedConfiguration } from './configuration.ts'
+import type { KnownConfiguration, ReloadedConfiguration } from './configuration.ts'
 import { SourceWatch } from './source_watch.ts'
 
 /** What the pipeline was made from. */
@@ -24,9 +23,9 @@ export interface ReloaderWorld {
   /**
    * Reads the configuration again; mistakes go to the diagnostics.
    *
-   * @param document What its files have said, where only values of `env` may have changed.
+   * @param known What has been read before, where only values of `env` have changed.
    */
-  read(diagnostics: Diagnostics, document?: ConfigDocument): Promise<ReloadedConfiguration>
+  read(diagnostics: Diagnostics, known?: KnownConfiguration): Promise<ReloadedConfiguration>
   /** Says what the diagnostics hold; true when the configuration may be used. */
   report(diagnostics: Diagnostics): boolean
   /** Makes the rest of the program follow, before the pipeline does; throws when it cannot. */
@@ -44,8 +43,9 @@ export class Reloader {
   readonly #watch: SourceWatch
   #refreshTimer: Timer | undefined
   #sources: ReadonlySet<string> = new Set()
-  /** False before the pipeline has started: what is asked for until then is done after it. */
+  /** False before the pipeline has started. */
   #hasStarted = false
+  /** Asked for before the start, or by a file that changed during a reload: done after it. */
   #isWanted = false
   #isReloading = false
 
@@ -53,7 +53,9 @@ export class Reloader {
     this.#world = world
     this.#watch = new SourceWatch(world.clock, () => {
       world.log.info('[reload] the configuration has changed')
-      void this.#reload()
+      // The reload that is under way may have read it before.
+      if (this.#isReloading) this.#isWanted = true
+      else void this.#reload()
     })
   }
 
@@ -66,16 +68,15 @@ export class Reloader {
     this.#refreshTimer?.cancel()
     const { environment } = world
     const { refreshMs } = environment
-    if (this.#isWanted) {
-      this.#isWanted = false
-      void this.#reload()
-    }
+    this.#reloadIfWanted()
     if (refreshMs === undefined) return
     this.#refreshTimer = this.#world.clock.every(refreshMs, () => {
+      // What is changed now is seen the next time.
+      if (this.#isReloading) return
       const changed = environment.refresh()
       if (changed.length === 0) return
       this.#world.log.info(`[env] new value of ${changed.join(', ')}`)
-      void this.#reload(document)
+      void this.#reload({ document, variables: environment.variables })
     })
   }
 
@@ -97,30 +98,38 @@ export class Reloader {
     return 'started'
   }
 
-  async #reload(document?: ConfigDocument): Promise<void> {
+  async #reload(known?: KnownConfiguration): Promise<void> {
     const { log, pipeline } = this.#world
     if (this.#isReloading || pipeline.isStopping) return
     this.#isReloading = true
     const guard = this.#guard()
     log.info(`reloading instance pid=${process.pid} tid=0x${threadId.toString(16)}`)
     try {
-      if (document === undefined) this.#watch.mark()
-      await this.#change(document)
+      if (known === undefined) this.#watch.mark()
+      await this.#change(known)
     } finally {
       guard?.cancel()
       this.#isReloading = false
     }
+    this.#reloadIfWanted()
   }
 
-  async #change(document: ConfigDocument | undefined): Promise<void> {
+  #reloadIfWanted(): void {
+    if (!this.#isWanted || this.#isReloading) return
+    this.#isWanted = false
+    void this.#reload()
+  }
+
+  async #change(known: KnownConfiguration | undefined): Promise<void> {
     const { log, pipeline, read, report, follow, done } = this.#world
     const diagnostics = new Diagnostics()
-    const next = await read(diagnostics, document)
+    const next = await read(diagnostics, known)
     // Who knows the change knows the instances that there were before: it is not to be kept.
     const { change, ...found } = next
     const { service } = found
     if (!report(diagnostics)) {
       change.discard()
+      this.#watch.add(found.sources)
       log.error('[reload] reloaded config is invalid. Reloading is halted')
       return
     }
@@ -129,6 +138,7 @@ export class Reloader {
       await follow(service)
     } catch (error) {
       change.discard()
+      this.#watch.add(found.sources)
       this.#failed(error)
       return
     }
@@ -140,19 +150,29 @@ export class Reloader {
     try {
       await pipeline.change(change)
     } catch (error) {
+      this.#watch.add(found.sources)
       this.#failed(error)
-      await follow(before)
+      await this.#followAgain(before)
       return
     }
     this.count++
     done(found)
-    this.start(document === undefined ? found : { ...found, sources: this.#sources })
+    this.start(known === undefined ? found : { ...found, sources: this.#sources })
     log.info(`[reload] ${change.summary}`)
     log.info('[reload] successful reload done.')
   }
 
+  /** Another program may have taken the address meanwhile: that ends nothing else. */
+  async #followAgain(service: ServiceSettings): Promise<void> {
+    try {
+      await this.#world.follow(service)
+    } catch (error) {
+      this.#world.log.error(`[http_server] ${messageOf(error)}`)
+    }
+  }
+
   #failed(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     this.#world.log.error(`[reload] the new configuration does not start: ${message}`)
     this.#world.log.error('[reload] Reloading is halted, the old configuration goes on')
   }
@@ -169,4 +189,8 @@ export class Reloader {
       abort()
     })
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

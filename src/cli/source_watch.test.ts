@@ -109,3 +109,13 @@ test('what changes while it is being read is a change', t => {
   files.pass(2)
   assert.equal(files.changes, 1)
 })
+
+test('paths of a configuration that is not used are watched too', t => {
+  const files = new Watched(t)
+  files.write('a.conf', 'one')
+  files.watch.watch([files.path('a.conf')])
+  files.watch.add([files.path('b.conf')])
+  files.write('b.conf', 'one')
+  files.pass(2)
+  assert.equal(files.changes, 1)
+})

@@ -34,6 +34,11 @@ export class SourceWatch {
     this.#timer ??= this.#clock.every(LOOK_MS, () => this.#look())
   }
 
+  /** Watches paths of a configuration that is not used too: it may be mended in any of them. */
+  add(paths: Iterable<string>): void {
+    if (this.#timer !== undefined) this.watch([...this.#read.keys(), ...paths])
+  }
+
   stop(): void {
     this.#timer?.cancel()
     this.#timer = undefined

@@ -156,6 +156,8 @@ test('a file value is read again when its interval is over, and kept when that f
   rmSync(path)
   now += 60_000
   assert.equal(variables.get('X'), 'two')
+  // It is not looked at again with each record that uses it.
+  assert.equal(variables.get('X'), 'two')
   assert.deepEqual(failures, [`Cannot read file "${path}" again: it does not exist`])
 })
 

@@ -163,11 +163,11 @@ export class Environment {
       return variable.value
     }
     const read = readValue(path)
+    variable.readMs = this.#now()
     if (read.value === undefined) {
       this.#onRefreshFailure(`Cannot read file "${path}" again: ${read.reason}`)
       return variable.value
     }
-    variable.readMs = this.#now()
     variable.value = read.value
     return variable.value
   }

@@ -135,8 +135,11 @@ export class Change {
    */
   async #settle(places: readonly InputPlace[]): Promise<void> {
     const { grace } = this.#old.spec.service
-    for (const { runtime } of places) {
-      if (!runtime.countsReceipts || (await runtime.settle(grace * 1000))) continue
+    const followed = successors(places, this.#inputs.added, hasSamePlugin)
+    for (const place of places) {
+      const { runtime } = place
+      const isTakenOver = runtime.handsOver && followed.get(place)?.runtime.handsOver !== false
+      if (!runtime.countsReceipts || isTakenOver || (await runtime.settle(grace * 1000))) continue
       throw new Error(
         `input ${runtime.label} has events that no output has taken for ${grace} seconds`
       )
@@ -150,8 +153,12 @@ export class Change {
   }
 
   async #startInput(place: InputPlace, before: InputPlace | undefined): Promise<void> {
-    await place.runtime.input?.start(before && this.#left.get(before))
-    if (before !== undefined) this.#left.delete(before)
+    const left = before && this.#left.get(before)
+    await place.runtime.input?.start(left)
+    if (before === undefined) return
+    this.#left.delete(before)
+    // One in a thread cannot take it.
+    if (isDisposable(left)) left[Symbol.dispose]()
   }
 
   /** Lets go of what no input goes on with. */

@@ -168,7 +168,12 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
 
   set input(input: RunningInput) {
     this.#pauses.input = input
-    this.countsReceipts = this.settings.keepsPosition && input.handOver === undefined
+    this.countsReceipts = this.settings.keepsPosition
+  }
+
+  /** True when it leaves all that it knows to the one that follows it, and takes the same: one in a thread cannot. */
+  get handsOver(): boolean {
+    return this.input?.handOver !== undefined
   }
 
   /** True while the input must not read. */

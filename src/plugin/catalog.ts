@@ -14,7 +14,8 @@ export type PluginList = Readonly<
 /** A user's file as it was when it was loaded. */
 interface LoadedFile {
   readonly stamp: string
-  readonly plugins: readonly Plugin[]
+  /** None of a file that could not be loaded: Node.js would say the same of it for ever. */
+  readonly plugins: readonly Plugin[] | undefined
 }
 
 export class Catalog implements PluginCatalog {
@@ -85,8 +86,9 @@ export class Catalog implements PluginCatalog {
     const { mtimeMs, size, ino } = await stat(file)
     const stamp = `${mtimeMs}-${size}-${ino}`
     const known = this.#loaded.get(file)
-    if (known?.stamp === stamp) return known.plugins
+    if (known?.stamp === stamp && known.plugins !== undefined) return known.plugins
     offerApi()
+    this.#loaded.set(file, { stamp, plugins: undefined })
     const { href } = pathToFileURL(file)
     const module: Record<string, unknown> = await import(
       known === undefined ? href : `${href}?${stamp}`

@@ -1,6 +1,6 @@
 /** Hot reload of the program as a process: what asks for it, what it says, and what follows the configuration. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { basename, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -311,4 +311,88 @@ export const slow = defineInput({
   await agent.logged('[error] [hot_reload_watchdog] Hot reload timeout exceeded (2 seconds)')
   const { code } = await agent.program.ended
   assert.equal(code, 'SIGABRT')
+})
+
+test('with hot_reload.watch a file that a refused configuration brought is watched too', async t => {
+  const config = dummy('one', 'hot_reload.watch on')
+  const agent = new Agent(t, config)
+  await agent.program.until(() => agent.read('out') !== '')
+  agent.write('[FILTER]\n    name nothing\n    match *\n', 'b.conf')
+  agent.write(`${config}@INCLUDE b.conf\n`)
+  await agent.logged('Reloading is halted')
+  agent.write(fileOutput('mended'), 'b.conf')
+  await agent.program.until(() => agent.read('mended') !== '')
+})
+
+test('a plugin file that could not be loaded is loaded once it is mended', async t => {
+  const config = dummy('one', 'hot_reload on')
+  const agent = new Agent(t, config)
+  await agent.program.until(() => agent.read('out') !== '')
+  agent.write('throw new Error("not yet")\n', 'drop.mjs')
+  agent.write('[PLUGINS]\n    path drop.mjs\n', 'plugins.conf')
+  agent.write(
+    `${config.replace('hot_reload on', 'hot_reload on\n    plugins_file plugins.conf')}\n[FILTER]\n    name own\n    match *\n`
+  )
+  agent.program.child.kill('SIGHUP')
+  await agent.logged('Cannot load plugin file "drop.mjs": not yet')
+  await agent.logged('Reloading is halted')
+  agent.write(
+    `import { defineFilter } from 'spillway'
+export const own = defineFilter({
+  name: 'own', summary: 'Does nothing', options: {}, create: () => ({ filter: () => true })
+})
+`,
+    'drop.mjs'
+  )
+  await agent.reload(1)
+})
+
+test('a file of env that is gone leaves its variable as it is when another one changes', async t => {
+  const variable = (name: string): string =>
+    `  - name: ${name}\n    uri: file://${name}\n    refresh_interval: 1\n    required: false\n`
+  const output = (name: string): string =>
+    `    - name: file\n      match: '*'\n      file: out_\${${name}}\n`
+  const agent = new Agent(
+    t,
+    `env:\n${variable('A')}${variable('B')}service:\n  flush: 0.1\npipeline:\n  inputs:\n    - name: dummy\n      rate: 50\n  outputs:\n${output('A')}${output('B')}`,
+    [],
+    { A: 'a1', B: 'b1' },
+    'a.yaml'
+  )
+  await agent.program.until(() => agent.read('out_b1') !== '')
+  rmSync(join(agent.folder, 'B'))
+  agent.write('a2', 'A')
+  await agent.program.until(() => agent.read('out_a2') !== '')
+  await agent.logged('[reload] 1 output started, 1 output ended')
+  agent.write('b2', 'B')
+  await agent.program.until(() => agent.read('out_b2') !== '')
+})
+
+test('standard input is read on by an input with other settings, half a value included', async t => {
+  const config = (keys = ''): string =>
+    `[SERVICE]\n    flush 0.1\n    hot_reload on\n[INPUT]\n    name stdin\n    alias in\n    tag in\n    ${keys}\n${fileOutput('out')}`
+  const agent = new Agent(t, config())
+  const { stdin } = agent.program.child
+  assert.ok(stdin !== null)
+  stdin.write('{"n":1}{"n":')
+  await agent.program.until(() => agent.read('out') !== '')
+  agent.write(config('buffer_size 32000'))
+  await agent.reload(1)
+  stdin.end('2}{"n":3}')
+  const { log } = await agent.program.ended
+  assert.equal(agent.read('out'), '{"n":1}\n{"n":2}\n{"n":3}\n')
+  assert.equal(log.filter(line => line.includes('end of file')).length, 1)
+})
+
+test('a configuration file that is empty for a while ends nothing', async t => {
+  const config = dummy('one', 'hot_reload on')
+  const agent = new Agent(t, config)
+  await agent.program.until(() => agent.read('out') !== '')
+  agent.write('')
+  agent.program.child.kill('SIGHUP')
+  await agent.logged('Cannot go on with "a.conf": it is empty')
+  await agent.logged('Reloading is halted')
+  agent.write(config.replaceAll('one', 'two'))
+  await agent.reload(1)
+  await agent.program.until(() => agent.read('out').includes('"from":"two"'))
 })

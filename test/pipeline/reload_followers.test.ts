@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { text } from '../../src/config/options.ts'
+import type { EventSink } from '../../src/plugin/context.ts'
 import { defineInput, defineOutput, type Plugin } from '../../src/plugin/define.ts'
 import { type Delivery, OK, retry } from '../../src/plugin/delivery.ts'
 import { startPipeline } from '../harness/pipeline.ts'
@@ -260,5 +261,53 @@ test('service keys make anew only those that look at them', async () => {
   await run.reload(config('json.escape_unicode off'))
   await turns()
   assert.deepEqual(calls, ['start', 'stop a', 'stop a'])
+  await run.stop()
+})
+
+test('what no input can take over is settled first, and let go of', async () => {
+  const calls: string[] = []
+  let sink: EventSink | undefined
+  let isUp = false
+  const plugins = [
+    defineInput({
+      name: 'source',
+      summary: 'Keeps a position, and hands it over unless it is told not to',
+      receipts: 'position',
+      options: SETTING,
+      create: ({ setting }, context) => ({
+        start: () => {
+          calls.push(`start ${setting}`)
+          sink = context.sink('app')
+        },
+        ...(setting === 'alone'
+          ? {}
+          : { handOver: () => ({ [Symbol.dispose]: () => void calls.push('let go') }) })
+      })
+    }),
+    defineOutput({
+      name: 'target',
+      summary: 'Takes events when it is up',
+      options: {},
+      create: () => ({ flush: () => (isUp ? OK : retry('down')) })
+    })
+  ]
+  const config = (setting: string): string =>
+    `[SERVICE]\n    grace 60\n[INPUT]\n    name source\n    setting ${setting}\n[OUTPUT]\n    name target\n    match *\n    retry_limit no_limits\n`
+  const run = await startPipeline(config('a'), { plugins })
+  assert.ok(sink !== undefined)
+  // [[0, {}], {"a": "x"}]
+  sink.writer.raw(Buffer.from('9292cf00000000000000008081a161a178', 'hex'), 0, 17)
+  sink.commit(1, () => calls.push('receipt'))
+  run.flush()
+  await turns()
+  const reloaded = run.reload(config('alone'))
+  await turns()
+  isUp = true
+  await run.until(() => {
+    run.clock.advance(1000)
+    return calls.length === 4
+  })
+  await reloaded
+  assert.deepEqual(calls, ['start a', 'receipt', 'start alone', 'let go'])
   await run.stop()
 })

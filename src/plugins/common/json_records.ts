@@ -69,6 +69,11 @@ export class JsonRecords {
     this.#keep(bytes, at)
   }
 
+  /** What has come of a value whose end has not. */
+  get rest(): Buffer {
+    return this.#rest
+  }
+
   /** Nothing more comes. */
   end(): void {
     if (this.#rest.length > 0) this.#context.dropped('incomplete', 1, this.#rest.length)

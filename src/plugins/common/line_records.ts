@@ -41,6 +41,11 @@ export class LineRecords {
     this.#keep(bytes, Math.max(start, end))
   }
 
+  /** What has come of a line whose end has not. */
+  get rest(): Buffer {
+    return this.#rest
+  }
+
   /** Nothing more comes. */
   end(): void {
     const rest = this.#rest

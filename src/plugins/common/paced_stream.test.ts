@@ -83,3 +83,14 @@ test('nothing is taken any more after detach', async () => {
   assert.deepEqual(flow.taken, ['a'])
   assert.equal(flow.stream.destroyed, false)
 })
+
+test('a stream that was left is read again by the next one', async () => {
+  const flow = start()
+  flow.paced.detach()
+  const taken: string[] = []
+  const context = { paused: false, ready: () => undefined } as unknown as InputContext
+  const next = new PacedStream(flow.stream, context, bytes => taken.push(bytes.toString()))
+  await write(flow, 'a')
+  assert.deepEqual([flow.taken, taken], [[], ['a']])
+  next.detach()
+})

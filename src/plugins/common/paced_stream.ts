@@ -17,6 +17,8 @@ export class PacedStream {
     this.#context = context
     this.#take = take
     stream.on('data', this.#onData)
+    // One that was read before and left.
+    stream.resume()
   }
 
   pause(): void {

@@ -40,25 +40,37 @@ export const stdin = defineInput({
       throw context.invalid('buffer_size', wanted)
     }
     const records = recordsFor(values.parser, bytesMax, context)
+    let source: Readable | undefined
     let stream: PacedStream | undefined
+    const ended = (): void => {
+      records.end()
+      context.log.warn('end of file (stdin closed by remote end)')
+      context.stop()
+    }
+    const failed = (cause: Error): void => {
+      records.end()
+      context.log.error(`Cannot read standard input: ${cause.message}`)
+      context.stop()
+    }
+    const stop = (): void => {
+      stream?.detach()
+      source?.off('end', ended).off('error', failed)
+    }
     return {
-      start() {
-        const source = openStandardInput(context.root)
-        source.once('end', () => {
-          records.end()
-          context.log.warn('end of file (stdin closed by remote end)')
-          context.stop()
-        })
-        source.once('error', cause => {
-          records.end()
-          context.log.error(`Cannot read standard input: ${cause.message}`)
-          context.stop()
-        })
+      start(left) {
+        if (Buffer.isBuffer(left)) records.take(left)
+        source = openStandardInput(context.root)
+        source.once('end', ended)
+        source.once('error', failed)
         stream = new PacedStream(source, context, bytes => records.take(bytes))
       },
       pause: () => stream?.pause(),
       resume: () => stream?.resume(),
-      stop: () => stream?.detach()
+      stop,
+      handOver() {
+        stop()
+        return records.rest
+      }
     }
   }
 })
