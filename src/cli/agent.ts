@@ -72,6 +72,8 @@ export async function runAgent(
   threadEntry?: URL,
   abort = (): void => undefined
 ): Promise<number> {
+  // One that comes before there is anything to reload must not end the program.
+  process.on('SIGHUP', () => undefined)
   const stderr = fileDescriptorSink(STDERR, isatty(STDERR))
   const output = new SwitchableSink(stderr)
   const log = new Logger({ sink: output, level: command.logLevel })

@@ -92,7 +92,10 @@ export class Reloader {
       log.warn('[reload] hot reloading is not enabled')
       return 'not_enabled'
     }
-    if (this.#isReloading || pipeline.isStopping) return 'in_progress'
+    if (this.#isReloading || pipeline.isStopping) {
+      log.warn('[reload] reloading in progress')
+      return 'in_progress'
+    }
     if (this.#hasStarted) void this.#reload()
     else this.#isWanted = true
     return 'started'

@@ -40,6 +40,7 @@ export class Change {
   /** What has been started, and what has been stopped. */
   readonly #started = new Set<Place<InstanceSpec, unknown>>()
   readonly #stopped = new Set<InputRuntime | OutputRuntime>()
+  #isAborted = false
   /** What inputs that ended have left for those that follow them. */
   readonly #left = new Map<InputPlace, unknown>()
 
@@ -71,6 +72,12 @@ export class Change {
     for (const { added } of [this.#inputs, this.#filters, this.#outputs]) {
       for (const { metrics } of added) metrics.release()
     }
+  }
+
+  /** Has a change that waits for events to be settled fail now: the program stops. */
+  abort(): void {
+    this.#isAborted = true
+    for (const { runtime } of this.#inputs.gone) runtime.unsettle()
   }
 
   /** @throws What an instance threw that did not start; all is as before then. */
@@ -139,7 +146,9 @@ export class Change {
     for (const place of places) {
       const { runtime } = place
       const isTakenOver = runtime.handsOver && followed.get(place)?.runtime.handsOver !== false
-      if (!runtime.countsReceipts || isTakenOver || (await runtime.settle(grace * 1000))) continue
+      if (!runtime.countsReceipts || isTakenOver) continue
+      if (!this.#isAborted && (await runtime.settle(grace * 1000))) continue
+      if (this.#isAborted) throw new Error('the program stops')
       throw new Error(
         `input ${runtime.label} has events that no output has taken for ${grace} seconds`
       )

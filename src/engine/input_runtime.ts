@@ -110,6 +110,7 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
   /** Receipts of an input that has to wait for them at a reload. */
   #receipts = 0
   #allReceived: (() => void) | undefined
+  #endSettling: (() => void) | undefined
   #retired: (() => void) | undefined
   #waiting: { promise: Promise<void>; resolve: () => void; timer: Timer } | undefined
   #rateTimer: Timer | undefined
@@ -316,15 +317,18 @@ export class InputRuntime implements SinkOwner, TaskOwner, Waiting, ChunkHolder,
     if (this.#receipts === 0) return true
     const { promise, resolve } = Promise.withResolvers<boolean>()
     this.#allReceived = () => resolve(true)
-    const limit = limitMs < 0 ? undefined : this.#world.clock.after(limitMs, () => resolve(false))
+    this.#endSettling = () => resolve(false)
+    const limit = limitMs < 0 ? undefined : this.#world.clock.after(limitMs, this.#endSettling)
     const isSettled = await promise
     limit?.cancel()
     this.#allReceived = undefined
+    this.#endSettling = undefined
     return isSettled
   }
 
-  /** Goes on after `settle`. */
+  /** Goes on after `settle`, or without waiting for its end. */
   unsettle(): void {
+    this.#endSettling?.()
     this.#pauses.resume('reload', 'it stays as it is')
   }
 

@@ -53,6 +53,7 @@ export class Pipeline {
   readonly #leavingOutputs = new Set<OutputRuntime>()
   /** A reload that is under way. */
   #changing: Promise<void> | undefined
+  #change: Change | undefined
   #stopping: Promise<void> | undefined
   #exitCode = 0
   #drained: (() => void) | undefined
@@ -183,12 +184,14 @@ export class Pipeline {
    */
   async change(change: Change): Promise<void> {
     assert(this.#changing === undefined, 'BUG: two changes at a time')
+    this.#change = change
     const applied = change.apply()
     this.#changing = applied.catch(() => undefined)
     try {
       await applied
     } finally {
       this.#changing = undefined
+      this.#change = undefined
     }
   }
 
@@ -444,6 +447,7 @@ export class Pipeline {
 
   async #shutDown(): Promise<void> {
     const { log } = this.#world
+    this.#change?.abort()
     await this.#changing
     const { grace } = this.service
     log.warn(

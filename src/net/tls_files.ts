@@ -21,6 +21,12 @@ interface Loaded {
   readonly context: SecureContext
 }
 
+/**
+ * Contexts in use, by settings and state of their files: each holds more than a megabyte that the heap knows nothing of,
+ * and a reload that comes to nothing makes one for each instance.
+ */
+const shared = new Map<string, WeakRef<Loaded>>()
+
 export class TlsFiles {
   readonly settings: TlsSettings
   readonly #log: Logger
@@ -36,7 +42,7 @@ export class TlsFiles {
     this.#clock = clock
     this.#state = this.#stateOfFiles()
     this.#lookedMs = clock.monotonic()
-    this.#loaded = load(settings)
+    this.#loaded = this.#load(this.#state)
   }
 
   /** For the next handshake. Changed files that cannot be used leave the last good ones in force. */
@@ -47,7 +53,7 @@ export class TlsFiles {
     const state = this.#stateOfFiles()
     if (state === this.#state) return this.#loaded
     try {
-      this.#loaded = load(this.settings)
+      this.#loaded = this.#load(state)
       this.#state = state
       this.#log.info('[tls] reloaded TLS certificate configuration')
     } catch (cause) {
@@ -55,6 +61,18 @@ export class TlsFiles {
       this.#log.error(`[tls] detected certificate file changes but reload failed: ${why}`)
     }
     return this.#loaded
+  }
+
+  #load(state: string): Loaded {
+    const key = `${JSON.stringify(this.settings)}\n${state}`
+    const known = shared.get(key)?.deref()
+    if (known !== undefined) return known
+    const loaded = load(this.settings)
+    for (const [other, reference] of shared) {
+      if (reference.deref() === undefined) shared.delete(other)
+    }
+    shared.set(key, new WeakRef(loaded))
+    return loaded
   }
 
   #stateOfFiles(): string {
