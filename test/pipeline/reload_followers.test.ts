@@ -185,6 +185,28 @@ test('an input that keeps a position stays as it is while its events cannot be d
   await run.stop()
 })
 
+test('a stop does not wait for a reload that waits for events', async () => {
+  const position = new Position()
+  const config = (setting: string): string =>
+    `[SERVICE]\n    grace -1\n[INPUT]\n    name source\n    setting ${setting}\n[OUTPUT]\n    name target\n    match *\n    retry_limit no_limits\n`
+  const run = await startPipeline(config('a'), { plugins: position.plugins })
+  position.emit()
+  run.flush()
+  await turns()
+  const reloaded = run.reload(config('b')).catch(String)
+  await turns()
+  assert.deepEqual(position.calls, ['start a', 'pause'])
+  const stopped = run.pipeline.stop()
+  assert.match(String(await reloaded), /the program stops/)
+  position.isUp = true
+  await run.until(() => {
+    run.clock.advance(1000)
+    return position.calls.includes('stop a')
+  })
+  await stopped
+  await run.remove()
+})
+
 /** An output whose first answer of each instance comes when it is told to. */
 function slowOutput(calls: string[], answers: Record<string, Promise<Delivery>>): Plugin {
   return defineOutput({
