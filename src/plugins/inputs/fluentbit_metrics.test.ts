@@ -44,6 +44,7 @@ test('fluentbit_metrics sends the figures of the program every two seconds', asy
   run.clock.advance(2000)
   assert.equal(scrapes(run), 1)
   run.flush()
+  await run.until(() => run.pipeline.pendingTasks === 0)
   const lines = run.stdout.trimEnd().split('\n')
   assert.ok(
     lines.includes(
@@ -59,6 +60,7 @@ test('fluentbit_metrics sends the figures of the program every two seconds', asy
   const labels = { name: 'fluentbit_metrics.0' }
   assert.equal(run.counter('fluentbit_input_records_total', labels), 1)
   run.clock.advance(3000)
+  await run.until(() => run.pipeline.pendingTasks === 0)
   assert.ok(
     run.stdout.includes('fluentbit_output_proc_records_total{name="stdout.0"} = 1\n'),
     run.stdout

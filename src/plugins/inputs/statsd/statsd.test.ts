@@ -256,6 +256,7 @@ test('statsd makes the metrics that Fluent Bit makes', async t => {
   await send(...METRICS.map(([line]) => line))
   await run.until(() => events(run) === METRICS.length)
   run.flush()
+  await run.until(() => run.pipeline.pendingTasks === 0)
   assert.deepEqual(
     run.stdout.trimEnd().split('\n'),
     METRICS.map(([, text]) => `2023-11-14T22:13:20.123000000Z ${text}`)
@@ -267,6 +268,7 @@ test('statsd makes one context of a datagram, by kind', async t => {
   await send('a:1|g\nb:1|c\n\nc:1|s\nd:1|c|#k:v\na:2|g\n')
   await run.until(() => events(run) === 1)
   run.flush()
+  await run.until(() => run.pipeline.pendingTasks === 0)
   const texts = ['b = 1', 'd{k="v"} = 1', 'a = 1', 'a = 2', 'c = 1']
   const lines = texts.map(text => `2023-11-14T22:13:20.123000000Z ${text}\n`)
   assert.equal(run.stdout, lines.join(''))
@@ -278,6 +280,7 @@ test('statsd keeps the good metrics of a datagram with bad ones, and counts thos
   await send('bad|c', 'a:1|c\nbad\n:1|c\nnobar:1\nb:2|g', `x:1|c|#${many}`, 'c:3|c')
   await run.until(() => events(run) === 2)
   run.flush()
+  await run.until(() => run.pipeline.pendingTasks === 0)
   const lines = ['a = 1', 'b = 2', 'c = 3'].map(text => `2023-11-14T22:13:20.123000000Z ${text}\n`)
   assert.equal(run.stdout, lines.join(''))
   assert.deepEqual(dropped(run, 'malformed'), [5, 5 + 3 + 4 + 7 + 7 + many.length])
