@@ -172,7 +172,8 @@ export class World {
   #formsOf(event: SimEvent, output: string, tag: string): Buffer[] {
     const forms = new Set<Buffer>()
     for (const plan of event.plans) {
-      const later = this.plans.slice(this.plans.indexOf(plan))
+      // After a reload that failed, the configuration before it has what came meanwhile.
+      const later = [...this.plans.slice(this.plans.indexOf(plan)), this.plan]
       for (const way of this.waysOf(event, plan)) {
         if (way.tag !== tag || !this.#mayTake(way, output, later)) continue
         for (const next of later) {
