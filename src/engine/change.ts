@@ -3,8 +3,8 @@
  * is old ends, and what cannot be there twice (what reads, and what listens) ends first. When something does not start,
  * everything is as it was before.
  */
-import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import type { MetricsScope } from '../metrics/registry.ts'
 import type { InputRuntime } from './input_runtime.ts'
 import { type InstanceSpec, labelOf } from './instance.ts'
 import type { FilterPlace, InputPlace, Layout, OutputPlace } from './layout.ts'
@@ -14,7 +14,6 @@ import type { Place } from './place.ts'
 /** What a change needs of the pipeline. */
 export interface ChangeWorld {
   readonly log: Logger
-  readonly clock: Clock
   /** Has the pipeline work with another layout, from one event to the next. Throws before anything has changed. */
   switchTo(layout: Layout): void
   /** The same for one that has run before, whatever the disk says. */
@@ -53,7 +52,7 @@ export class Change {
     this.#outputs = compare(old.outputPlaces, next.outputPlaces)
   }
 
-  /** `1 input added or changed, 2 outputs removed or changed`, for the log. */
+  /** `1 input started, 1 input ended, 2 outputs ended`, for the log. */
   get summary(): string {
     const parts = Object.entries({
       input: this.#inputs,
@@ -167,14 +166,12 @@ export class Change {
     if (before === undefined) return
     this.#left.delete(before)
     // One in a thread cannot take it.
-    if (isDisposable(left)) left[Symbol.dispose]()
+    dispose(left)
   }
 
   /** Lets go of what no input goes on with. */
   #letGo(): void {
-    for (const left of this.#left.values()) {
-      if (isDisposable(left)) left[Symbol.dispose]()
-    }
+    for (const left of this.#left.values()) dispose(left)
     this.#left.clear()
   }
 
@@ -211,20 +208,22 @@ export class Change {
   }
 
   #inputLeaves({ runtime, emitters, metrics }: InputPlace): void {
-    const all = [runtime, ...emitters.map(({ input }) => input)]
-    let open = all.length
-    for (const input of all) {
-      this.#world.inputLeaves(input, () => {
-        if (--open === 0) metrics.release()
-      })
-    }
+    this.#leave([runtime, ...emitters.map(({ input }) => input)], metrics)
   }
 
   #filterLeaves({ runtime, emitters, metrics }: FilterPlace, wasStarted = true): void {
     if (wasStarted) void this.#attempt(() => runtime.filter.stop?.())
-    let open = emitters.length
+    this.#leave(
+      emitters.map(({ input }) => input),
+      metrics
+    )
+  }
+
+  /** The figures of an instance go with the last of its inputs and emitters. */
+  #leave(inputs: readonly InputRuntime[], metrics: MetricsScope): void {
+    let open = inputs.length
     if (open === 0) metrics.release()
-    for (const { input } of emitters) {
+    for (const input of inputs) {
       this.#world.inputLeaves(input, () => {
         if (--open === 0) metrics.release()
       })
@@ -363,8 +362,10 @@ function textOf({ written }: InstanceSpec): string {
   return JSON.stringify(written.map(({ key, text }) => [key, text]))
 }
 
-function isDisposable(left: unknown): left is Disposable {
-  return typeof left === 'object' && left !== null && Symbol.dispose in left
+/** Lets go of what an input has left, if there is anything to let go of. */
+function dispose(left: unknown): void {
+  if (typeof left !== 'object' || left === null || !(Symbol.dispose in left)) return
+  ;(left as Disposable)[Symbol.dispose]()
 }
 
 /** An output that others connect to cannot be there twice. */

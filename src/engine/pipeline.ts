@@ -165,11 +165,10 @@ export class Pipeline {
    * to be discarded.
    */
   prepare(spec: PipelineSpec, world: EngineWorld, diagnostics: Diagnostics): Change {
-    const { log, clock } = this.#world
+    const { log } = this.#world
     const old = this.#running
     return new Change(old, this.#factory(spec, world, diagnostics).layout(old), {
       log,
-      clock,
       switchTo: layout => this.#switchTo(layout),
       switchBack: layout => this.#switchTo(layout, true),
       inputLeaves: (runtime, done) => this.#inputLeaves(runtime, done),
