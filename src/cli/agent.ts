@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isatty } from 'node:tty'
+import { messageOf } from '../base/error_message.ts'
 import { systemClock } from '../base/clock.ts'
 import {
   fileDescriptorSink,
@@ -209,14 +210,14 @@ class Agent {
     try {
       await this.#monitor(pipeline, service, taps, reloader)
     } catch (error) {
-      log.error(`[http_server] ${error instanceof Error ? error.message : String(error)}`)
+      log.error(`[http_server] ${messageOf(error)}`)
       log.error('[engine] could not start HTTP server')
       return START_FAILED
     }
     try {
       await pipeline.start()
     } catch (error) {
-      log.error(`[engine] start failed: ${error instanceof Error ? error.message : String(error)}`)
+      log.error(`[engine] start failed: ${messageOf(error)}`)
       return START_FAILED
     }
     const { trace } = this.#command

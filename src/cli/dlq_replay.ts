@@ -2,6 +2,7 @@
  * `spillway dlq replay`: sends letters again. A letter is removed once the output has taken all of it, and cut to what
  * it has not taken otherwise: a crash at any moment makes it send some again, and loses nothing.
  */
+import { messageOf } from '../base/error_message.ts'
 import type { Clock } from '../base/clock.ts'
 import { systemError } from '../base/system_error.ts'
 import type { OutputRuntime } from '../engine/output_runtime.ts'
@@ -90,7 +91,7 @@ class LetterReplay {
     try {
       await output.start()
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
+      const why = messageOf(error)
       for (const name of names) this.#say(name, `not sent: ${output.label} cannot start: ${why}`)
       return
     }

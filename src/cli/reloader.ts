@@ -5,6 +5,7 @@
  * running, and a configuration that does not start leaves the old one running too.
  */
 import { threadId } from 'node:worker_threads'
+import { messageOf } from '../base/error_message.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { Diagnostics } from '../config/diagnostics.ts'
@@ -192,8 +193,4 @@ export class Reloader {
       abort()
     })
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -5,6 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readFileSync, statSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
+import { messageOf } from '../base/error_message.ts'
 import type { Diagnostics, Location } from './diagnostics.ts'
 import { matchFiles } from './file_glob.ts'
 
@@ -124,7 +125,7 @@ function directoryOf(name: string): string {
 
 function unreadable(name: string, cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
-  const reason = CAUSES[code] ?? (cause instanceof Error ? cause.message : String(cause))
+  const reason = CAUSES[code] ?? messageOf(cause)
   return `Cannot read "${name}": ${reason}`
 }
 

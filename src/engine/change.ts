@@ -3,8 +3,10 @@
  * is old ends, and what cannot be there twice (what reads, and what listens) ends first. When something does not start,
  * everything is as it was before.
  */
+import { messageOf } from '../base/error_message.ts'
 import type { Logger } from '../base/log.ts'
 import type { MetricsScope } from '../metrics/registry.ts'
+import { isServer } from '../plugin/define.ts'
 import type { InputRuntime } from './input_runtime.ts'
 import { type InstanceSpec, labelOf } from './instance.ts'
 import type { FilterPlace, InputPlace, Layout, OutputPlace } from './layout.ts'
@@ -370,14 +372,9 @@ function dispose(left: unknown): void {
 
 /** An output that others connect to cannot be there twice. */
 function isListening({ spec }: OutputPlace): boolean {
-  const { network } = spec.plugin
-  return network === 'server' || network === 'http_server'
+  return isServer(spec.plugin.network)
 }
 
 function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

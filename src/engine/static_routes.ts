@@ -2,7 +2,7 @@
 import { compileOnigmo } from '../parser/onigmo.ts'
 import { compileMatch } from '../record/tag.ts'
 import { type FilterSpec, type InputSpec, labelOf, type OutputSpec, textValue } from './instance.ts'
-import type { NetworkRole } from '../plugin/define.ts'
+import { isServer } from '../plugin/define.ts'
 import type { PipelineSpec } from './world.ts'
 
 /** Why records of an input reach no output: all of them, or with `no_default_route` some. */
@@ -120,8 +120,4 @@ function findOutput(
     outputs.find(output => output.name === name) ??
     outputs.find(output => output.plugin.name === name)
   )
-}
-
-function isServer(role: NetworkRole | undefined): boolean {
-  return role === 'server' || role === 'http_server'
 }

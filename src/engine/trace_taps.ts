@@ -6,6 +6,7 @@
  * Differs: an output that cannot be used is an error, where Fluent Bit hangs (an unknown plugin) or aborts (an unknown key).
  * A tap that replaces another is made first.
  */
+import { messageOf } from '../base/error_message.ts'
 import { TRACE_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { Diagnostics, type Location } from '../config/diagnostics.ts'
@@ -152,7 +153,7 @@ export class TraceTaps {
       })
       return target && { pipeline, target }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
+      const reason = messageOf(error)
       log.error(`could not create trace output: ${reason}`)
       return undefined
     }

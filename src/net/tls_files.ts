@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SecureContext, SecureContextOptions } from 'node:tls'
+import { messageOf } from '../base/error_message.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { systemError } from '../base/system_error.ts'
@@ -57,7 +58,7 @@ export class TlsFiles {
       this.#state = state
       this.#log.info('[tls] reloaded TLS certificate configuration')
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
+      const why = messageOf(cause)
       this.#log.error(`[tls] detected certificate file changes but reload failed: ${why}`)
     }
     return this.#loaded
@@ -102,7 +103,7 @@ function load(settings: TlsSettings): Loaded {
   try {
     return { options, context: process.getBuiltinModule('node:tls').createSecureContext(options) }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
+    const why = messageOf(cause)
     const files = [caFile ?? caPath, certFile, keyFile].filter(file => file !== undefined)
     throw new Error(`Cannot use TLS files ${files.join(', ')}: ${why}`, { cause })
   }

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises'
 import { registerHooks } from 'node:module'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { messageOf } from '../base/error_message.ts'
 import { ConfigError, type Location } from '../config/diagnostics.ts'
 import type { Plugin, PluginCatalog, PluginKind } from './define.ts'
 
@@ -55,7 +56,7 @@ export class Catalog implements PluginCatalog {
     try {
       plugins = await this.#load(file)
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = messageOf(cause)
       throw new ConfigError('CFG_PLUGIN_FILE', `Cannot load plugin file "${path}": ${reason}`, at)
     }
     if (plugins.length === 0) {

@@ -77,6 +77,11 @@ export interface Loss {
  */
 export type NetworkRole = 'client' | 'server' | 'http_server'
 
+/** True for a plugin that others connect to. */
+export function isServer(role: NetworkRole | undefined): boolean {
+  return role === 'server' || role === 'http_server'
+}
+
 interface Declaration<Table extends OptionTable> {
   /** As in the configuration. */
   readonly name: string

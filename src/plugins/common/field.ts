@@ -6,6 +6,7 @@
  *
  * @hot bench/pipelines.ts
  */
+import { messageOf } from '../../base/error_message.ts'
 import { contentCount, headerSize, isArray, isMap, isString } from '../../codec/msgpack_reader.ts'
 import { Matcher } from '../../parser/onigmo.ts'
 import type { PluginContext } from '../../plugin/context.ts'
@@ -111,7 +112,7 @@ export function propertyPattern(
   try {
     return new Matcher(pattern)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw context.invalid(key, `cannot compile regular expression "${pattern}": ${reason}`, index)
   }
 }

@@ -7,6 +7,7 @@
  */
 import { type Stats, watch } from 'node:fs'
 import { resolve } from 'node:path'
+import { messageOf } from '../../../base/error_message.ts'
 import type { Matcher } from '../../../parser/onigmo.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import type { Input } from '../../../plugin/define.ts'
@@ -261,7 +262,7 @@ export class FileFollower implements Input {
   #reportUnreadable(path: string, error: unknown): void {
     if (this.#unreadable.has(path)) return
     this.#unreadable.add(path)
-    this.#context.log.error(`cannot open ${path}: ${describe(error)}`)
+    this.#context.log.error(`cannot open ${path}: ${messageOf(error)}`)
     this.#countUnreadable()
   }
 
@@ -368,7 +369,7 @@ export class FileFollower implements Input {
     try {
       return this.#reader.read(file)
     } catch (error) {
-      this.#giveUp(file, `error reading ${file.name}: ${describe(error)}`)
+      this.#giveUp(file, `error reading ${file.name}: ${messageOf(error)}`)
       return 0
     }
   }
@@ -377,7 +378,7 @@ export class FileFollower implements Input {
     try {
       return await this.#reader.readCompressed(file)
     } catch (error) {
-      this.#giveUp(file, `decompression failed for ${file.name}: ${describe(error)}`)
+      this.#giveUp(file, `decompression failed for ${file.name}: ${messageOf(error)}`)
       return 0
     }
   }
@@ -442,7 +443,7 @@ export class FileFollower implements Input {
     try {
       action()
     } catch (error) {
-      this.#giveUp(file, `error reading ${file.name}: ${describe(error)}`)
+      this.#giveUp(file, `error reading ${file.name}: ${messageOf(error)}`)
     }
   }
 
@@ -639,8 +640,4 @@ export class FileFollower implements Input {
   #count(what: string, help: string): void {
     this.#context.counter(`fluentbit_input_${what}_total`, help).add(1)
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -2,6 +2,7 @@
  * Keeps the positions of files over a restart: where a file is gone on with, and how far it is settled.
  * Source: Fluent Bit 5.1.1 plugins/in_tail/tail_db.c, tail_file.c set_file_position().
  */
+import { messageOf } from '../../../base/error_message.ts'
 import { xxh3 } from '../../../codec/xxh3.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { bytesAt, type FollowedFile } from './followed_file.ts'
@@ -33,7 +34,7 @@ export class Positions {
       })
     } catch (error) {
       context.log.error(`[sqldb] cannot open database ${values.db}`)
-      throw new Error(`could not open/create database: ${describe(error)}`, { cause: error })
+      throw new Error(`could not open/create database: ${messageOf(error)}`, { cause: error })
     }
     this.#formerNames = new Set(this.#rows().flatMap(row => [row.name, row.path]))
   }
@@ -148,7 +149,7 @@ export class Positions {
     try {
       action()
     } catch (error) {
-      this.#context.log.error(`db: cannot store positions: ${describe(error)}`)
+      this.#context.log.error(`db: cannot store positions: ${messageOf(error)}`)
       this.#context
         .counter('spillway_input_db_failures_total', 'Failed changes of the position database.')
         .add(1)
@@ -167,8 +168,4 @@ export function markerMatches(descriptor: number, row: StoredPosition): boolean 
 function markerBytes(descriptor: number, offset: number): Buffer {
   const size = Math.min(offset, MARKER_BYTES_MAX)
   return bytesAt(descriptor, offset - size, size)
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

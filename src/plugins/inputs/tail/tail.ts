@@ -17,6 +17,7 @@
  *   event_batch_size bound what is read before other work gets a turn, which happens after every block anyway.
  * - Multiline keys are refused in this version.
  */
+import { messageOf } from '../../../base/error_message.ts'
 import { defineInput, type Loss } from '../../../plugin/define.ts'
 import type { InputContext } from '../../../plugin/context.ts'
 import { compileOnigmo, type Matcher } from '../../../parser/onigmo.ts'
@@ -117,7 +118,7 @@ function tagRegex(values: TailValues, context: InputContext): Matcher | undefine
   try {
     return compileOnigmo(pattern)
   } catch (error) {
-    throw context.invalid('tag_regex', error instanceof Error ? error.message : String(error))
+    throw context.invalid('tag_regex', messageOf(error))
   }
 }
 
