@@ -22,7 +22,7 @@ import { expandScalar } from '../config/resolve.ts'
 import type { ServiceSettings } from '../config/service.ts'
 import type { Change } from '../engine/change.ts'
 import { Pipeline } from '../engine/pipeline.ts'
-import { resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
+import { networkFor, resolvePipeline, resolveService } from '../engine/pipeline_spec.ts'
 import type { EngineWorld, PipelineSpec } from '../engine/world.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 import { readParsers } from '../parser/registry.ts'
@@ -172,14 +172,10 @@ async function readAll(
       configDirectory: baseDirectory,
       root
     })
-  const hasNetwork = [...spec.inputs, ...spec.outputs].some(
-    ({ plugin }) => plugin.network !== undefined
-  )
-  const network = hasNetwork ? await import('../engine/network.ts') : undefined
   for (const path of environment.paths) sources.add(path)
   const engineWorld = {
     ...world,
-    Network: network?.InstanceNetwork,
+    Network: await networkFor(spec),
     environment,
     parsers,
     configDirectory: baseDirectory,

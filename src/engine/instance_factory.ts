@@ -460,7 +460,7 @@ export class InstanceFactory implements LayoutFactory {
     if (plugin.inMainThread !== true) return NO_PROGRAM
     const { clock, log, metrics } = this.#world
     return {
-      metrics: () => snapshot(metrics, BigInt(Math.round(clock.now() * 1e3)) * 1000n),
+      metrics: () => snapshot(metrics, clock.now()),
       get logPosition() {
         return log.position
       },

@@ -33,6 +33,7 @@ import {
 import { splitInstanceName } from './instance_name.ts'
 import { TelemetryReader } from './telemetry_spec.ts'
 import { upstreamGroup, type UpstreamSources } from './upstream_group.ts'
+import type { ContextWorld } from './plugin_context.ts'
 import type { PipelineSpec } from './world.ts'
 
 const GENERIC: Readonly<Record<PluginKind, OptionTable>> = {
@@ -71,6 +72,15 @@ export function resolveService(
     diagnostics
   })
   return values as ServiceSettings
+}
+
+/** What makes the network of instances; it loads where one of them has one, as its code is much. */
+export async function networkFor({
+  inputs,
+  outputs
+}: PipelineSpec): Promise<ContextWorld['Network']> {
+  const isWanted = [...inputs, ...outputs].some(({ plugin }) => plugin.network !== undefined)
+  return isWanted ? (await import('./network.ts')).InstanceNetwork : undefined
 }
 
 /** Resolves inputs, filters and outputs. */

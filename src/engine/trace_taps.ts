@@ -19,7 +19,7 @@ import { defineInput, type InputPlugin, type PluginCatalog } from '../plugin/def
 import { ChunkTap, type TraceLimit } from './chunk_trace.ts'
 import type { InputRuntime } from './input_runtime.ts'
 import { Pipeline } from './pipeline.ts'
-import { resolvePipeline, resolveService } from './pipeline_spec.ts'
+import { networkFor, resolvePipeline, resolveService } from './pipeline_spec.ts'
 import type { EngineWorld, PipelineSpec } from './world.ts'
 
 /** What is wanted of a tap. */
@@ -96,12 +96,12 @@ export class TraceTaps {
   async #start(input: InputRuntime, request: TapRequest): Promise<boolean> {
     const { log, clock, metrics } = this.#host.configuration().world
     const made = await this.#startPipeline(request)
+    if (made === undefined) return false
     // A stop or a reload may have come between.
-    if (made !== undefined && !this.#host.pipeline.inputs.includes(input)) {
+    if (!this.#host.pipeline.inputs.includes(input)) {
       await made.pipeline.stop()
       return false
     }
-    if (made === undefined) return false
     const { name, label } = input
     const dropped = metrics.counter(
       'spillway_trace_dropped_records_total',
@@ -135,11 +135,10 @@ export class TraceTaps {
     try {
       const plugin = traceEmitter(context => (target = context))
       const spec = await this.#spec(request, plugin, diagnostics)
-      const hasNetwork = spec.outputs.some(({ plugin }) => plugin.network !== undefined)
-      const network = hasNetwork ? await import('./network.ts') : undefined
+      const Network = await networkFor(spec)
       const pipeline = new Pipeline(spec, {
         ...world,
-        Network: network?.InstanceNetwork,
+        Network,
         metrics: new MetricsRegistry()
       })
       pipeline.create(diagnostics)

@@ -3,6 +3,7 @@
  * Source: Fluent Bit 5.1.1 src/flb_metrics_exporter.c collect_metrics(), src/http_server/api/v1/metrics.c
  */
 import type { InstanceTitle } from '../engine/instance.ts'
+import { labelText } from '../metrics/prometheus_text.ts'
 import type { MetricsRegistry } from '../metrics/registry.ts'
 
 /** In the order in which they were made. */
@@ -119,7 +120,7 @@ export function instanceFiguresText(figures: InstanceFigures, nowMs: number): st
         const name = metricName(kind, key)
         const lines = families.get(name) ?? []
         families.set(name, lines)
-        lines.push(`${name}{name="${escapeLabel(label)}"} ${value} ${Math.trunc(nowMs)}\n`)
+        lines.push(`${name}{${labelText('name', label)}} ${value} ${Math.trunc(nowMs)}\n`)
       }
     }
   }
@@ -135,8 +136,4 @@ export function instanceFiguresText(figures: InstanceFigures, nowMs: number): st
 /** The lines before the values of a metric. */
 export function headOf(name: string, help: string, type: 'counter' | 'gauge'): string {
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
-}
-
-function escapeLabel(label: string): string {
-  return label.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
 }

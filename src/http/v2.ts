@@ -11,7 +11,7 @@ import type { MonitoringWorld } from './monitoring_world.ts'
 import { exact, jsonReply, prometheusReply, type Route, textReply } from './route.ts'
 
 export function v2Routes({ clock, metrics, pipeline }: MonitoringWorld): Route[] {
-  const now = (): MetricFamily[] => snapshot(metrics, BigInt(Math.round(clock.now() * 1e3)) * 1000n)
+  const now = (): MetricFamily[] => snapshot(metrics, clock.now())
   return [
     exact('/api/v2/metrics/prometheus', () =>
       prometheusReply(prometheusText(now(), { timestamps: false }))

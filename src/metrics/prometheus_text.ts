@@ -51,7 +51,7 @@ class Page {
 
   constructor({ timestamps, labels = [] }: PrometheusTextOptions) {
     this.#timestamps = timestamps
-    this.#staticLabels = labels.map(([name, value]) => label(name, value)).join(',')
+    this.#staticLabels = labels.map(([name, value]) => labelText(name, value)).join(',')
   }
 
   family(family: MetricFamily): void {
@@ -139,7 +139,7 @@ class Page {
       const value = labels[index]
       if (value === undefined) continue
       if (text !== '') text += ','
-      text += label(names[index], value)
+      text += labelText(names[index], value)
     }
     return text
   }
@@ -161,7 +161,8 @@ class Page {
   }
 }
 
-function label(name: string, value: string): string {
+/** `name="value"`. */
+export function labelText(name: string, value: string): string {
   return `${name}="${escaped(value, ESCAPED_IN_LABEL)}"`
 }
 

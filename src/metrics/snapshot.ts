@@ -21,8 +21,9 @@ const SUBSYSTEMS: readonly string[] = [
 /** Kinds of families in Fluent Bit's order. */
 const KINDS: readonly Family['type'][] = ['counter', 'gauge', 'histogram']
 
-/** @param time Nanoseconds since the epoch. */
-export function snapshot(registry: MetricsRegistry, time: bigint): MetricFamily[] {
+/** @param nowMs Milliseconds since the epoch. */
+export function snapshot(registry: MetricsRegistry, nowMs: number): MetricFamily[] {
+  const time = BigInt(Math.round(nowMs * 1e3)) * 1000n
   const families = [...registry.families()].map(family => ({ family, parts: partsOf(family) }))
   families.sort((a, b) => rank(a) - rank(b))
   return families.map(({ family, parts }) => familyOf(family, parts, time))

@@ -154,8 +154,7 @@ export class FileFollower implements Input {
       const isWanted = matchesAny(path, patterns) && !matchesAny(path, this.#excluded)
       const file = isWanted ? this.#newFile(path, descriptor, before) : undefined
       if (file === undefined) {
-        closeFile(descriptor)
-        before.gzip?.close()
+        before.release()
         continue
       }
       // The row of the file, or one that is made, says what is settled and not what was read.

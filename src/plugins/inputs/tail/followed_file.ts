@@ -180,9 +180,12 @@ export class FollowedFile {
 
   close(): void {
     if (this.closed) return
-    this.closed = true
-    this.watcher?.close()
-    this.watcher = undefined
+    this.leave()
+    this.release()
+  }
+
+  /** Closes the descriptor of a file that was left and that no other goes on with. */
+  release(): void {
     this.gzip?.close()
     closeFile(this.descriptor)
   }

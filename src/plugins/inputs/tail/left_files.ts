@@ -1,6 +1,6 @@
 /** What a `tail` leaves at a reload that changes it: its open files, read so far, for the one that follows. */
 import type { FileAge } from './file_age.ts'
-import { closeFile, type FollowedFile } from './followed_file.ts'
+import type { FollowedFile } from './followed_file.ts'
 
 export class LeftFiles implements Disposable {
   readonly age: FileAge
@@ -28,9 +28,6 @@ export class LeftFiles implements Disposable {
 
   /** Closes them, unless they are taken. */
   [Symbol.dispose](): void {
-    for (const { descriptor, gzip } of this.take()) {
-      closeFile(descriptor)
-      gzip?.close()
-    }
+    for (const file of this.take()) file.release()
   }
 }
